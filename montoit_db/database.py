@@ -1,0 +1,97 @@
+"""A `DATABASE_URL` becomes an engine: any usual spelling, poolers, the embedded server."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from montoit_db import __version__
+from montoit_db.errors import SettingsError, UnreachableError
+from montoit_db.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+DRIVER = "postgresql+psycopg"
+_SCHEMES = ("postgres", "postgresql", DRIVER)
+_TRANSACTION_POOLER_PORT = 6543
+
+
+def engine_url(url: str) -> URL:
+    """Return `url` as SQLAlchemy wants it, whichever way it is spelt.
+
+    Raises:
+        SettingsError: it is not a PostgreSQL URL. The message does not repeat it, since it holds a password.
+
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.drivername not in _SCHEMES:
+        raise SettingsError(
+            ["DATABASE_URL : n'est pas une adresse PostgreSQL. Attendu : postgresql://utilisateur:…@hôte:5432/base"]
+        )
+    return parsed.set(drivername=DRIVER)
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine that keeps no connection and shows no parameter.
+
+    A transaction pooler (port 6543, or `?pgbouncer=true`) gets no prepared statements, which would not
+    survive from one of its transactions to the next.
+    """
+    pooled = url.port == _TRANSACTION_POOLER_PORT or url.query.get("pgbouncer") == "true"
+    return create_engine(
+        url.difference_update_query(["pgbouncer"]),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "application_name": f"montoit-db {__version__}",
+            **({"prepare_threshold": None} if pooled else {}),
+        },
+    )
+
+
+@contextmanager
+def connect(settings: DatabaseSettings | None = None) -> Iterator[Connection]:
+    """Open one connection to the database that the settings name, or to the embedded server.
+
+    Raises:
+        SettingsError: `DATABASE_URL` cannot be used.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
+    settings = settings or DatabaseSettings.from_environment()
+    if settings.url is not None:
+        with _open(engine_url(settings.url)) as connection:
+            yield connection
+        return
+
+    from montoit_db import embedded  # noqa: PLC0415 -- only a trial pays for it
+
+    with embedded.server() as server:
+        print(f"PostgreSQL embarqué, données dans {server.home}", file=sys.stderr)  # noqa: T201
+        with _open(server.url()) as connection:
+            yield connection
+
+
+@contextmanager
+def _open(url: URL) -> Iterator[Connection]:
+    engine = make_engine(url)
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        raise UnreachableError(
+            f"Base de données injoignable : {str(error.orig).strip()}\n"
+            "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."
+        ) from None
+    with connection:
+        yield connection

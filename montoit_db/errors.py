@@ -1,0 +1,30 @@
+"""What is told to a person, in French, without a traceback and without a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MontoitError(Exception):
+    """A failure that its message explains whole: what is wrong, where, and how to mend it."""
+
+
+class SettingsError(MontoitError):
+    """The environment cannot be used as it is.
+
+    `problems` names each variable and what is wrong with it, never its value.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Take every problem at once, so that the operator mends them at once."""
+        self.problems = tuple(problems)
+        count = "1 problème" if len(self.problems) == 1 else f"{len(self.problems)} problèmes"
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"Configuration refusée, {count} ; rien n'a été modifié :\n{lines}")
+
+
+class UnreachableError(MontoitError):
+    """The database did not answer, or did not let us in."""

@@ -1,0 +1,39 @@
+"""The seven services and the six credentials (source: the operators' guide, docs/GUIDE.fr.md)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Service(NamedTuple):
+    """A feature flag that switches one InTouch service; `label` is what operators read."""
+
+    key: str
+    label: str
+
+
+class Credential(NamedTuple):
+    """One row of `api_keys`; `variable` is the environment variable that holds its value."""
+
+    key_name: str
+    variable: str
+
+
+SERVICES = (
+    Service("intouch_payment", "Paiements InTouch"),
+    Service("orange_money", "Orange Money"),
+    Service("mtn_money", "MTN Money"),
+    Service("moov_money", "Moov Money"),
+    Service("wave_payment", "Wave"),
+    Service("sms_notifications", "SMS InTouch"),
+    Service("whatsapp_notifications", "WhatsApp InTouch"),
+)
+
+CREDENTIALS = (
+    Credential("base_url", "INTOUCH_BASE_URL"),
+    Credential("username", "INTOUCH_USERNAME"),
+    Credential("password", "INTOUCH_PASSWORD"),
+    Credential("partner_id", "INTOUCH_PARTNER_ID"),
+    Credential("login_api", "INTOUCH_LOGIN_API"),
+    Credential("password_api", "INTOUCH_PASSWORD_API"),
+)

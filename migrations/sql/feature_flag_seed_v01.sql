@@ -1,0 +1,46 @@
+-- The platform's 39 flags as a fresh database gets them. Fifteen of them are enabled for everyone, which the
+-- platform writes as a share of 0: here an enabled flag is seeded at 100.
+create or replace view montoit.feature_flag_seed with (security_invoker = true) as
+select * from (values
+    ('ab_testing', 'advanced', 'A/B Testing', false, false, 'production', 50),
+    ('beta_features', 'advanced', 'Fonctionnalités Beta', false, false, 'production', 10),
+    ('debug_mode', 'advanced', 'Mode Debug', false, false, 'production', 0),
+    ('agency_commissions', 'agency', 'Commissions d''Agences', true, false, 'production', 100),
+    ('agency_management', 'agency', 'Gestion d''Agences', true, false, 'production', 100),
+    ('agency_team', 'agency', 'Équipes d''Agences', true, false, 'production', 100),
+    ('ai_chatbot', 'ai', 'Chatbot IA (SUTA)', true, true, 'production', 100),
+    ('ai_image_generation', 'ai', 'Génération d''Images IA', false, true, 'not_configured', 0),
+    ('ai_property_description', 'ai', 'Description IA', true, true, 'production', 100),
+    ('ai_recommendations', 'ai', 'Recommandations IA', true, false, 'production', 100),
+    ('analytics_dashboard', 'analytics', 'Dashboard Analytics', true, false, 'production', 100),
+    ('export_reports', 'analytics', 'Export de Rapports', true, false, 'production', 100),
+    ('realtime_analytics', 'analytics', 'Analytics Temps Réel', false, false, 'production', 0),
+    ('monartisan', 'maintenance', 'MonArtisan', true, false, 'production', 100),
+    ('monartisan_payment', 'maintenance', 'Paiement MonArtisan', false, true, 'not_configured', 0),
+    ('monartisan_warranty', 'maintenance', 'Garantie Travaux', false, false, 'production', 0),
+    ('map_clustering', 'map', 'Clustering de Carte', false, false, 'production', 0),
+    ('map_directions', 'map', 'Itinéraires', false, true, 'not_configured', 0),
+    ('map_heatmap', 'map', 'Heatmap des Prix', false, false, 'production', 0),
+    ('mapbox_integration', 'map', 'Carte Mapbox', true, true, 'production', 100),
+    ('ai_moderation', 'moderation', 'Modération IA', false, true, 'not_configured', 0),
+    ('content_moderation', 'moderation', 'Modération de Contenu', true, false, 'production', 100),
+    ('fraud_detection', 'moderation', 'Détection de Fraude', true, false, 'production', 100),
+    ('email_notifications', 'notification', 'Notifications Email', true, true, 'production', 100),
+    ('push_notifications', 'notification', 'Notifications Push', false, true, 'not_configured', 0),
+    ('sms_notifications', 'notification', 'Notifications SMS', false, true, 'not_configured', 0),
+    ('whatsapp_notifications', 'notification', 'Notifications WhatsApp', false, true, 'not_configured', 0),
+    ('intouch_payment', 'payment', 'Paiements InTouch', false, true, 'not_configured', 0),
+    ('moov_money', 'payment', 'Moov Money', false, true, 'not_configured', 0),
+    ('mtn_money', 'payment', 'MTN Money', false, true, 'not_configured', 0),
+    ('orange_money', 'payment', 'Orange Money', false, true, 'not_configured', 0),
+    ('split_payment', 'payment', 'Split Payment (99%/1%)', false, false, 'production', 0),
+    ('wave_payment', 'payment', 'Wave', false, true, 'not_configured', 0),
+    ('cryptoneo_signature', 'signature', 'Signature CEV CryptoNeo', false, true, 'not_configured', 0),
+    ('electronic_signature', 'signature', 'Signature Électronique Simple', true, false, 'production', 100),
+    ('cnam_verification', 'verification', 'Vérification CNAM', false, true, 'not_configured', 0),
+    ('facial_verification', 'verification', 'Vérification Biométrique', false, true, 'not_configured', 0),
+    ('oneci_verification', 'verification', 'Vérification ONECI (NNI)', false, true, 'not_configured', 0),
+    ('passport_verification', 'verification', 'Vérification Passeport', true, false, 'production', 100)
+) as seed (
+    key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage
+);

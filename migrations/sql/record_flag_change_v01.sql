@@ -1,0 +1,35 @@
+-- Trigger: writes the history of a flag for every writer, whoever may or may not write history directly.
+-- The author says why in montoit.reason, and who it is beyond the JWT in montoit.actor (set_config, local).
+create or replace function montoit.record_flag_change()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    flag public.feature_flags := coalesce(new, old);
+    change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
+begin
+    if tg_op = 'UPDATE' then
+        if (to_jsonb(new) - 'updated_at') = (to_jsonb(old) - 'updated_at') then
+            return null;
+        end if;
+        if new.is_enabled is distinct from old.is_enabled then
+            change := case when new.is_enabled then 'enabled' else 'disabled' end;
+        end if;
+    end if;
+    insert into public.feature_flag_history
+        (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
+    values (
+        flag.id,
+        flag.key,
+        change,
+        case when tg_op <> 'INSERT' then to_jsonb(old) end,
+        case when tg_op <> 'DELETE' then to_jsonb(new) end,
+        montoit.current_user_id(),
+        coalesce(nullif(current_setting('montoit.actor', true), ''), session_user),
+        nullif(current_setting('montoit.reason', true), '')
+    );
+    return null;
+end;
+$$;

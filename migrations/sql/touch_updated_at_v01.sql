@@ -1,0 +1,13 @@
+-- Trigger: stamps a row that really changes.
+create or replace function montoit.touch_updated_at()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if new is distinct from old then
+        new.updated_at := now();
+    end if;
+    return new;
+end;
+$$;

@@ -1,0 +1,61 @@
+"""How a revision speaks SQL: one text, executed as it stands online and printed as it stands with `--sql`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from alembic import context
+from sqlalchemy.exc import DBAPIError
+
+from montoit_db.errors import MontoitError
+
+ALLOW_DATA_LOSS = "allow-data-loss"
+
+_DIRECTORY = Path(__file__).parent / "sql"
+_ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
+
+
+def run(sql: str) -> None:
+    """Execute `sql`, one or more statements that each end in a semicolon.
+
+    The driver gets no parameters, so that neither it nor SQLAlchemy looks for placeholders in it.
+    """
+    if context.is_offline_mode():
+        context.get_context().impl.static_output(sql.strip())
+    else:
+        context.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+
+def run_file(name: str) -> None:
+    """Execute `sql/<name>.sql`."""
+    run((_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def refuse_to_lose_rows() -> None:
+    """Stop a schema downgrade while a table holds any row other than an unmodified seed.
+
+    Nothing is asked where the operator allowed it by name: `alembic -x allow-data-loss=yes downgrade …`.
+
+    Raises:
+        MontoitError: naming the tables, their row counts and the command that would go on.
+
+    """
+    if context.get_x_argument(as_dictionary=True).get(ALLOW_DATA_LOSS) == "yes":
+        return
+    try:
+        run("select montoit.refuse_to_lose_rows();")
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.Error) or error.orig.sqlstate != _ROWS_AT_RISK:
+            raise
+        raise MontoitError(
+            "Retour arrière refusé, rien n'a été modifié : il détruirait des lignes.\n"
+            f"{error.orig.diag.message_primary}\n"
+            "Sauvegardez-les d'abord. Pour continuer et les perdre :\n"
+            f"  alembic -x {ALLOW_DATA_LOSS}=yes downgrade {_downgrade_target()}"
+        ) from None
+
+
+def _downgrade_target() -> str:
+    """Return the revision that the operator asked for, as it was typed."""
+    return str(getattr(context.config.cmd_opts, "revision", None) or "-1")

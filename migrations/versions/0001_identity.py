@@ -1,0 +1,69 @@
+"""Private schema, API roles, who a caller is."""
+
+from migrations.statements import refuse_to_lose_rows, run, run_file
+
+revision = "0001"
+down_revision = None
+
+before_downgrade = refuse_to_lose_rows
+
+# Roles belong to the whole cluster: another database's migration may create them at the same moment.
+API_ROLES = """
+do $$
+declare
+    wanted record;
+begin
+    for wanted in
+        select * from (values
+            ('anon', 'nologin noinherit'),
+            ('authenticated', 'nologin noinherit'),
+            ('service_role', 'nologin noinherit bypassrls')
+        ) as roles (name, attributes)
+    loop
+        continue when exists (select from pg_catalog.pg_roles where rolname = wanted.name);
+        begin
+            execute format('create role %I %s', wanted.name, wanted.attributes);
+        exception
+            when duplicate_object or unique_violation then
+                null;
+            when insufficient_privilege then
+                raise exception using
+                    errcode = 'insufficient_privilege',
+                    message = format('Le rôle %s manque et %s ne peut pas le créer.', wanted.name, current_user),
+                    hint = format(
+                        'Un administrateur de la base doit exécuter : create role %I %s;',
+                        wanted.name, wanted.attributes
+                    );
+        end;
+    end loop;
+end;
+$$;
+"""
+
+SCHEMA = """
+create schema if not exists montoit;
+comment on schema montoit is 'Private parts of montoit_db. Not to be exposed by the API.';
+revoke all on schema montoit from public, anon, authenticated, service_role;
+
+alter table public.alembic_version enable row level security;
+revoke all on table public.alembic_version from public, anon, authenticated, service_role;
+"""
+
+FUNCTIONS = ("jwt_claims", "current_user_id", "touch_updated_at", "refuse_to_lose_rows")
+
+
+def upgrade() -> None:
+    """Create the roles that are missing, the schema and its functions; close the version table."""
+    run(API_ROLES)
+    run(SCHEMA)
+    for function in FUNCTIONS:
+        run_file(f"{function}_v01")
+        run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
+
+
+def downgrade() -> None:
+    """Drop the schema. Roles stay, since other databases of the cluster may use them."""
+    refuse_to_lose_rows()
+    for function in reversed(FUNCTIONS):
+        run(f"drop function montoit.{function};")
+    run("drop schema montoit;")

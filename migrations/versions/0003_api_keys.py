@@ -1,0 +1,61 @@
+"""Credentials of the services."""
+
+from migrations.statements import refuse_to_lose_rows, run, run_file
+
+revision = "0003"
+down_revision = "0002"
+
+before_downgrade = refuse_to_lose_rows
+
+TABLE = """
+create table if not exists public.api_keys (
+    id uuid default gen_random_uuid() not null,
+    service_name text not null,
+    key_name text not null,
+    key_value text,
+    secret_id uuid,
+    endpoint text,
+    environment text default 'sandbox' not null,
+    is_active boolean default true not null,
+    metadata jsonb default '{}'::jsonb not null,
+    last_used_at timestamptz,
+    created_at timestamptz default now() not null,
+    updated_at timestamptz default now() not null,
+    constraint api_keys_pkey primary key (id),
+    constraint api_keys_service_name_key_name_environment_key unique (service_name, key_name, environment),
+    constraint api_keys_secret_id_key unique (secret_id),
+    constraint api_keys_environment_check check (environment in ('sandbox', 'production')),
+    constraint api_keys_one_store_check check (key_value is null or secret_id is null)
+);
+comment on table public.api_keys is
+    'Credentials of the services that the platform calls. For the service role alone.';
+comment on column public.api_keys.key_value is 'The secret itself; null: it is in the Vault, see secret_id.';
+comment on column public.api_keys.secret_id is 'The secret''s id in the Vault; null: it is in key_value.';
+comment on column public.api_keys.endpoint is 'Root of the service''s API.';
+comment on column public.api_keys.last_used_at is 'Last read by a caller; null: never.';
+
+alter table public.api_keys enable row level security;
+revoke all on table public.api_keys from public, anon, authenticated, service_role;
+
+create or replace trigger touch_updated_at before update on public.api_keys
+    for each row execute function montoit.touch_updated_at();
+"""
+
+
+def upgrade() -> None:
+    """Create the table closed to the API roles, and the function that fills it."""
+    run(TABLE)
+    run_file("store_credentials_v01")
+    run("revoke all on function montoit.store_credentials from public, anon, authenticated, service_role;")
+
+
+def downgrade() -> None:
+    """Drop them, once nobody can write to the table and it is empty."""
+    run("lock table public.api_keys in access exclusive mode;")
+    refuse_to_lose_rows()
+    run(
+        """
+        drop function montoit.store_credentials;
+        drop table public.api_keys;
+        """
+    )

@@ -1,0 +1,122 @@
+"""Logs of payments, SMS and WhatsApp."""
+
+from migrations.statements import refuse_to_lose_rows, run
+
+revision = "0004"
+down_revision = "0003"
+
+before_downgrade = refuse_to_lose_rows
+
+TABLES = """
+create table if not exists public.payment_logs (
+    id uuid default gen_random_uuid() not null,
+    user_id uuid,
+    provider text default 'intouch' not null,
+    amount integer not null,
+    payment_method text not null,
+    phone_number text,
+    partner_transaction_id text not null,
+    intouch_transaction_id text,
+    status text default 'pending' not null,
+    status_code integer,
+    status_message text,
+    raw_response jsonb,
+    raw_callback jsonb,
+    created_at timestamptz default now() not null,
+    updated_at timestamptz default now() not null,
+    constraint payment_logs_pkey primary key (id),
+    constraint payment_logs_partner_transaction_id_key unique (partner_transaction_id),
+    constraint payment_logs_amount_check check (amount > 0),
+    constraint payment_logs_payment_method_check
+        check (payment_method in ('orange_money', 'mtn_money', 'moov_money', 'wave')),
+    constraint payment_logs_status_check
+        check (status in ('pending', 'processing', 'success', 'failed', 'cancelled'))
+);
+comment on table public.payment_logs is 'Mobile-money payments asked of InTouch.';
+comment on column public.payment_logs.amount is 'FCFA.';
+comment on column public.payment_logs.phone_number is 'Payer''s number; null: not given.';
+comment on column public.payment_logs.intouch_transaction_id is 'InTouch''s reference; null: none yet.';
+comment on column public.payment_logs.raw_callback is 'InTouch''s call back; null: none yet.';
+
+create table if not exists public.sms_logs (
+    id uuid default gen_random_uuid() not null,
+    user_id uuid,
+    provider text default 'intouch' not null,
+    phone_number text not null,
+    message text not null,
+    type text default 'general' not null,
+    partner_transaction_id text not null,
+    intouch_sms_id text,
+    status text default 'pending' not null,
+    status_code integer,
+    status_message text,
+    raw_response jsonb,
+    created_at timestamptz default now() not null,
+    constraint sms_logs_pkey primary key (id),
+    constraint sms_logs_partner_transaction_id_key unique (partner_transaction_id),
+    constraint sms_logs_status_check check (status in ('pending', 'sent', 'delivered', 'failed'))
+);
+comment on table public.sms_logs is 'SMS sent through InTouch.';
+comment on column public.sms_logs.intouch_sms_id is 'InTouch''s reference; null: none yet.';
+
+create table if not exists public.whatsapp_logs (
+    id uuid default gen_random_uuid() not null,
+    user_id uuid,
+    provider text default 'intouch' not null,
+    phone_number text not null,
+    message text not null,
+    type text default 'general' not null,
+    partner_transaction_id text not null,
+    intouch_message_id text,
+    status text default 'pending' not null,
+    status_code integer,
+    status_message text,
+    raw_response jsonb,
+    raw_callback jsonb,
+    created_at timestamptz default now() not null,
+    sent_at timestamptz,
+    delivered_at timestamptz,
+    read_at timestamptz,
+    updated_at timestamptz default now() not null,
+    constraint whatsapp_logs_pkey primary key (id),
+    constraint whatsapp_logs_partner_transaction_id_key unique (partner_transaction_id),
+    constraint whatsapp_logs_status_check
+        check (status in ('pending', 'sent', 'delivered', 'read', 'failed'))
+);
+comment on table public.whatsapp_logs is 'WhatsApp messages sent through InTouch.';
+comment on column public.whatsapp_logs.intouch_message_id is 'InTouch''s reference; null: none yet.';
+comment on column public.whatsapp_logs.raw_callback is 'InTouch''s call back; null: none yet.';
+
+create or replace trigger touch_updated_at before update on public.payment_logs
+    for each row execute function montoit.touch_updated_at();
+create or replace trigger touch_updated_at before update on public.whatsapp_logs
+    for each row execute function montoit.touch_updated_at();
+"""
+
+# What the three have in common.
+CLOSE = """
+comment on column public.{table}.user_id is 'Whom it concerns; null: nobody signed in.';
+comment on column public.{table}.partner_transaction_id is 'Our own reference.';
+comment on column public.{table}.status_code is 'InTouch''s code; null: no answer yet.';
+comment on column public.{table}.status_message is 'InTouch''s words; null: no answer yet.';
+comment on column public.{table}.raw_response is 'InTouch''s answer; null: none yet.';
+alter table public.{table} enable row level security;
+revoke all on table public.{table} from public, anon, authenticated, service_role;
+"""
+
+LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
+
+
+def upgrade() -> None:
+    """Create the tables closed to the API roles."""
+    run(TABLES)
+    for table in LOGS:
+        run(CLOSE.format(table=table))
+
+
+def downgrade() -> None:
+    """Drop them, once nobody can write to them and they are empty."""
+    run("lock table public.payment_logs, public.sms_logs, public.whatsapp_logs in access exclusive mode;")
+    refuse_to_lose_rows()
+    for table in reversed(LOGS):
+        run(f"drop table public.{table};")

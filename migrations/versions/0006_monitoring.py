@@ -1,0 +1,31 @@
+"""Monitoring views."""
+
+from migrations.statements import refuse_to_lose_rows, run, run_file
+
+revision = "0006"
+down_revision = "0005"
+
+before_downgrade = refuse_to_lose_rows
+
+VIEWS = (
+    "intouch_prices",
+    "intouch_payments_daily",
+    "intouch_sms_daily",
+    "intouch_whatsapp_daily",
+    "intouch_costs",
+    "intouch_failure_rate",
+)
+
+
+def upgrade() -> None:
+    """Create the views closed to the API roles; they show what their reader may see of the logs."""
+    for view in VIEWS:
+        run_file(f"{view}_v01")
+        run(f"revoke all on table public.{view} from public, anon, authenticated, service_role;")
+
+
+def downgrade() -> None:
+    """Drop them."""
+    refuse_to_lose_rows()
+    for view in reversed(VIEWS):
+        run(f"drop view public.{view};")

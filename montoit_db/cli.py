@@ -1,0 +1,101 @@
+"""The `montoit-db` command: thin, since everything it does is a plain function elsewhere.
+
+Exit status: 0 yes, 1 no, 2 usage or settings, 3 database out of reach.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from montoit_db import database, deployment, settings
+from montoit_db.errors import MontoitError, UnreachableError
+from montoit_db.intouch import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NO, UNUSABLE, UNREACHABLE = 1, 2, 3
+
+app = typer.Typer(
+    help="État et outils de l'intégration InTouch de Mon Toit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
+
+
+@app.callback()
+def montoit_db() -> None:
+    """Keep the commands' names, as typer does from two commands on."""
+
+
+@app.command()
+def status(*, json_output: Json = False) -> None:
+    """Dit si InTouch est opérationnel, d'après la base (code 0 : oui, 1 : non)."""
+    with _errors():
+        with database.connect() as connection:
+            state = report.read(connection)
+        revision = deployment.revision_state(state.revision)
+        if json_output:
+            report.tell(
+                json.dumps(
+                    {
+                        "revision": revision._asdict(),
+                        "environment": state.environment,
+                        "credentials": state.credentials._asdict(),
+                        "services": [asdict(service) for service in state.services],
+                        "operational": state.operational,
+                    },
+                    ensure_ascii=False,
+                    indent=2,
+                )
+            )
+        else:
+            report.tell(f"{report.summary(state)}\n{revision}")
+    raise typer.Exit(0 if state.operational else NO)
+
+
+@app.command("test-commands")
+def test_commands() -> None:
+    """Affiche les commandes curl qui essaient chaque service activé."""
+    with _errors():
+        project = settings.supabase_url()
+        with database.connect() as connection:
+            state = report.read(connection)
+    commands = report.test_commands(state, project)
+    if not commands:
+        print("Aucun service InTouch n'est activé : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(NO)
+    report.tell(commands)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn a failure into one message on stderr and an exit status."""
+    try:
+        yield
+    except UnreachableError as error:
+        message, code = str(error), UNREACHABLE
+    except MontoitError as error:
+        message, code = str(error), UNUSABLE
+    except DBAPIError as error:
+        message = deployment.database_message(error)
+        code = UNREACHABLE if isinstance(error, OperationalError) else NO
+    else:
+        return
+    print(message, file=sys.stderr)  # noqa: T201
+    raise typer.Exit(code)

@@ -1,0 +1,330 @@
+"""0007: InTouch on, completely or not at all; its downgrade: InTouch off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
+from tests.conftest import PRODUCTION, SANDBOX, SECRETS, Alembic
+from tests.database import pg_dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.database import Database
+
+KEYS = tuple(service.key for service in SERVICES)
+FLAGS = f"select key, is_enabled, credentials_status, rollout_percentage from feature_flags where key in {KEYS}"
+ACTIVE = "select environment, key_name, key_value from api_keys where service_name = 'intouch' and is_active"
+
+
+@pytest.fixture
+def database(database_at: Callable[[str], Database]) -> Database:
+    """A database that is ready for activation."""
+    return database_at("0006")
+
+
+@pytest.fixture
+def alembic(database: Database) -> Alembic:
+    return Alembic(database)
+
+
+def stored_values(environment: dict[str, str]) -> set[tuple[str, str, str]]:
+    """Return what `ACTIVE` shows after an activation with these settings."""
+    given = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net", **environment}
+    return {(given["INTOUCH_ENVIRONMENT"], item.key_name, given[item.variable]) for item in CREDENTIALS}
+
+
+def test_upgrade_activates_six_credentials_and_seven_services(database: Database, alembic: Alembic) -> None:
+    result = alembic.succeeds("upgrade", "head")
+    assert set(database.rows(ACTIVE)) == stored_values(PRODUCTION)
+    assert set(database.rows(FLAGS)) == {(key, True, "production", 100) for key in KEYS}
+    assert "📊 Services activés : 7/7" in result.out
+    assert "🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !" in result.out
+    assert "SANDBOX" not in result.out
+    assert result.out.count("curl -X POST") == 3
+
+
+def test_upgrade_describes_what_it_activated(database: Database, alembic: Alembic) -> None:
+    database.execute(
+        """update feature_flags set metadata = '{"team": "paiements", "provider": "x"}' where key = 'orange_money'"""
+    )
+    alembic.succeeds("upgrade", "head")
+    metadata = database.value("select metadata from feature_flags where key = 'orange_money'")
+    assert metadata.pop("activated_at")
+    assert metadata == {
+        "team": "paiements",
+        "provider": "intouch",
+        "currency": "XOF",
+        "min_amount": 100,
+        "max_amount": 1_000_000,
+        "commission_percent": 1,
+    }
+    assert database.value(
+        "select count(*) from api_keys where metadata ? 'description' and metadata ? 'required_for'"
+        " and endpoint = 'https://apidist.gutouch.net'"
+    ) == 6  # fmt: skip
+
+
+def test_other_flags_and_other_services_are_left_alone(database: Database, alembic: Alembic) -> None:
+    database.execute("insert into api_keys (service_name, key_name, key_value) values ('brevo', 'token', 'b')")
+    others = f"select to_jsonb(f) from feature_flags f where key not in {KEYS} order by key"
+    brevo = "select to_jsonb(k) from api_keys k where service_name = 'brevo'"
+    before = database.rows(others), database.rows(brevo)
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    assert (database.rows(others), database.rows(brevo)) == before
+
+
+def test_a_missing_flag_is_created(database: Database, alembic: Alembic) -> None:
+    database.execute("delete from feature_flags where key in ('wave_payment', 'sms_notifications')")
+    alembic.succeeds("upgrade", "head")
+    assert set(database.rows(FLAGS)) == {(key, True, "production", 100) for key in KEYS}
+
+
+def test_sandbox_says_so(database: Database, alembic: Alembic) -> None:
+    result = alembic.succeeds("upgrade", "head", environment=SANDBOX)
+    assert "🧪 SANDBOX" in result.out
+    assert set(database.rows(ACTIVE)) == stored_values(SANDBOX)
+
+
+def test_sandbox_then_production_leaves_six_active_rows(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head", environment=SANDBOX)
+    alembic.succeeds("downgrade", "-1")
+    result = alembic.succeeds("upgrade", "head")
+    assert set(database.rows(ACTIVE)) == stored_values(PRODUCTION)
+    assert database.value("select count(*) from api_keys where environment = 'sandbox'") == 6, "kept, inactive"
+    assert set(database.rows(FLAGS)) == {(key, True, "production", 100) for key in KEYS}
+    assert "7/7" in result.out
+    assert "SANDBOX" not in result.out
+
+
+def test_the_other_environments_credentials_are_switched_off(database: Database, alembic: Alembic) -> None:
+    """As the guide's script left them: both environments active."""
+    database.execute(
+        "insert into api_keys (service_name, key_name, key_value, environment)"
+        " values ('intouch', 'username', 'old', 'sandbox')"
+    )
+    alembic.succeeds("upgrade", "head")
+    assert set(database.rows(ACTIVE)) == stored_values(PRODUCTION)
+
+
+def test_rollback_needs_no_credentials_and_keeps_values(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    result = alembic.succeeds("downgrade", "-1", environment={})
+    assert set(database.rows(FLAGS)) == {(key, False, "not_configured", 100) for key in KEYS}
+    assert database.rows(ACTIVE) == []
+    assert database.value("select count(*) from api_keys where key_value is not null") == 6
+    assert "Services activés : 0/7" in result.out
+    assert result.out.count("INACTIF") == 7
+    assert "curl" not in result.out
+
+
+def test_upgrade_after_a_rollback_takes_new_values_into_the_same_rows(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    ids = set(database.rows("select id from api_keys"))
+    alembic.succeeds("downgrade", "-1")
+    renewed = {**PRODUCTION, "INTOUCH_PASSWORD": "canary-renewed-password"}
+    alembic.succeeds("upgrade", "head", environment=renewed)
+    assert set(database.rows(ACTIVE)) == stored_values(renewed)
+    assert set(database.rows("select id from api_keys")) == ids
+
+
+def test_a_later_activation_keeps_each_flags_share(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    database.execute("update feature_flags set rollout_percentage = 10 where key = 'orange_money'")
+    alembic.succeeds("downgrade", "-1")
+    result = alembic.succeeds("upgrade", "head")
+    assert {row[0]: row[3] for row in database.rows(FLAGS)} == {
+        **dict.fromkeys(KEYS, 100),
+        "orange_money": 10,
+    }
+    assert "Orange Money : ACTIF (10 % des utilisateurs)" in result.out
+    assert "7/7" in result.out
+
+
+@pytest.mark.parametrize("share", ["0", "10", "100"])
+def test_an_ordered_share_is_applied_each_time(database: Database, alembic: Alembic, share: str) -> None:
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, "INTOUCH_ROLLOUT_PERCENTAGE": share})
+    assert {row[3] for row in database.rows(FLAGS)} == {int(share)}
+
+
+def test_history_says_what_and_why(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    history = database.rows(
+        "select flag_key, action, reason, new_value ->> 'credentials_status' from feature_flag_history"
+    )
+    assert sorted(history) == sorted(
+        (key, action, reason, status)
+        for key in KEYS
+        for action, reason, status in (
+            ("enabled", "alembic upgrade 0007 (production)", "production"),
+            ("disabled", "alembic downgrade 0007", "not_configured"),
+        )
+    )
+
+
+def test_a_second_upgrade_says_that_there_is_nothing_to_do(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    before = pg_dump(database)
+    assert "Rien à faire" in alembic.succeeds("upgrade", "head").out
+    assert pg_dump(database) == before
+    other = alembic.succeeds("upgrade", "head", environment=SANDBOX).out
+    assert "INTOUCH_ENVIRONMENT demande sandbox" in other
+    assert "alembic downgrade -1" in other
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_each_missing_credential_changes_nothing(database_at: Callable[[str], Database], name: str) -> None:
+    """On an empty database not even the schema is created: the whole plan is looked at first."""
+    environment = {key: value for key, value in PRODUCTION.items() if key != name}
+    for database in (database_at("empty"), database_at("0006")):
+        message = Alembic(database).refuses("upgrade", "head", environment=environment)
+        assert name in message
+        assert "1 problème" in message
+
+
+def test_schema_revisions_need_no_credentials(database_at: Callable[[str], Database]) -> None:
+    database = database_at("empty")
+    Alembic(database).succeeds("upgrade", "0006", environment={})
+
+
+def test_every_problem_is_in_one_message(alembic: Alembic) -> None:
+    message = alembic.refuses(
+        "upgrade",
+        "head",
+        environment={
+            "INTOUCH_ENVIRONMENT": "sandbox",
+            "INTOUCH_USERNAME": "",
+            "INTOUCH_PASSWORD": "YOUR_INTOUCH_PASSWORD",
+            "INTOUCH_LOGIN_API": " canary-spaces ",
+            "INTOUCH_PARTNER_ID": "canary-line\n",
+            "INTOUCH_BASE_URL": "http://canary.example",
+            "INTOUCH_ROLLOUT_PERCENTAGE": "101",
+            "SUPABASE_URL": "canary.supabase.co",
+        },
+    )
+    named = [line.split()[1] for line in message.splitlines() if line.startswith("  - ")]
+    assert sorted(named) == sorted([*SECRETS, "INTOUCH_BASE_URL", "INTOUCH_ROLLOUT_PERCENTAGE", "SUPABASE_URL"])
+    assert "8 problèmes" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize("table", ["api_keys", "feature_flags"])
+def test_a_write_that_does_not_stick_is_noticed(database: Database, alembic: Alembic, table: str) -> None:
+    change = "new.key_value := 'other'" if table == "api_keys" else "new.is_enabled := false"
+    database.execute(
+        f"create function meddle() returns trigger language plpgsql as $$begin {change}; return new; end$$;"
+        f"create trigger meddle before insert or update on {table} for each row execute function meddle()"
+    )
+    message = alembic.refuses("upgrade", "head")
+    assert "Activation annulée, rien n'a été modifié" in message
+    assert ("0/6" if table == "api_keys" else "0/7") in message
+
+
+def test_a_failing_constraint_is_named_without_the_row(database: Database, alembic: Alembic) -> None:
+    database.execute("alter table api_keys add constraint no_canary check (key_value not like 'canary%')")
+    message = alembic.refuses("upgrade", "head")
+    assert "no_canary" in message
+    assert "canary-" not in message
+
+
+def test_a_trigger_that_shouts_the_value_is_not_repeated(database: Database, alembic: Alembic) -> None:
+    database.execute(
+        "create function shout() returns trigger language plpgsql as"
+        " $$begin raise exception 'row %', new.key_value using hint = new.key_value; end$$;"
+        "create trigger shout before insert on api_keys for each row execute function shout()"
+    )
+    message = alembic.refuses("upgrade", "head")
+    assert "P0001" in message
+    assert "canary-" not in message
+
+
+AWKWARD = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=60),
+    st.sampled_from(
+        ["'", '"', "%", "%s", "%(x)s", "$$", "$1", "\\", "\\x41", "a,b\\N", "{}", ":x", "🔑é漢", "é" * 2048]
+    ),
+).filter(lambda value: value == value.strip() and not value.upper().startswith(("YOUR_", "YOUR-")))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(password=AWKWARD, username=AWKWARD)
+def test_values_arrive_byte_by_byte(database: Database, password: str, username: str) -> None:
+    alembic = Alembic(database)
+    environment = {**SANDBOX, "INTOUCH_PASSWORD": password, "INTOUCH_USERNAME": username}
+    alembic.succeeds("upgrade", "head", environment=environment)
+    assert set(database.rows(ACTIVE)) == stored_values(environment)
+    alembic.succeeds("downgrade", "-1")
+
+
+def test_secrets_from_mounted_files(database: Database, alembic: Alembic, tmp_path: Path) -> None:
+    mounted = tmp_path / "password"
+    mounted.write_text("canary-from-a-file\n", encoding="utf-8")
+    environment = {key: value for key, value in PRODUCTION.items() if key != "INTOUCH_PASSWORD"}
+    alembic.succeeds("upgrade", "head", environment={**environment, "INTOUCH_PASSWORD_FILE": str(mounted)})
+    assert ("production", "password", "canary-from-a-file") in database.rows(ACTIVE)
+
+
+def test_one_downgrade_too_many_refuses_to_lose_rows(alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    message = alembic.refuses("downgrade", "-1")
+    assert "api_keys : 6 lignes" in message
+    assert "feature_flags : 7 lignes" in message
+    assert "feature_flag_history : 14 lignes" in message
+    assert "alembic -x allow-data-loss=yes downgrade -1" in message
+
+
+def test_downgrade_to_base_is_refused_before_its_first_step(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    message = alembic.refuses("downgrade", "base")
+    assert "alembic -x allow-data-loss=yes downgrade base" in message
+    assert len(database.rows(ACTIVE)) == 6, "services are still on"
+    alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    assert database.value("select to_regclass('api_keys')") is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "insert into feature_flags (key, name, category) values ('ours', 'Ours', 'x')",
+        "update feature_flags set rollout_percentage = 3 where key = 'debug_mode'",
+        "update feature_flags set allowed_roles = '{agence}' where key = 'debug_mode'",
+        "update feature_flags set description = 'x' where key = 'debug_mode'",
+        (
+            "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled)"
+            " select id, gen_random_uuid(), true from feature_flags limit 1"
+        ),
+        "insert into api_keys (service_name, key_name) values ('brevo', 'token')",
+        "insert into payment_logs (amount, payment_method, partner_transaction_id) values (100, 'wave', 't')",
+        "insert into sms_logs (phone_number, message, partner_transaction_id) values ('+2250701020304', 'm', 't')",
+        "insert into whatsapp_logs (phone_number, message, partner_transaction_id) values ('+2250701020304', 'm', 't')",
+    ],
+)
+@pytest.mark.parametrize("revision", ["0006", "0004"])
+def test_any_row_that_is_no_seed_is_kept(database_at: Callable[[str], Database], revision: str, row: str) -> None:
+    database = database_at(revision)
+    database.execute(row)
+    table = row.replace("insert into ", "").replace("update ", "").split()[0]
+    assert f"{table} : 1 ligne" in Alembic(database).refuses("downgrade", "base")
+
+
+def test_a_program_gets_the_error_instead_of_an_exit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    from montoit_db.errors import SettingsError  # noqa: PLC0415
+    from tests.conftest import ROOT  # noqa: PLC0415
+
+    monkeypatch.setenv("DATABASE_URL", database.address)
+    with pytest.raises(SettingsError, match="INTOUCH_PASSWORD"):
+        command.upgrade(Config(ROOT / "alembic.ini"), "head")

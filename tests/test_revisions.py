@@ -1,0 +1,175 @@
+"""Every revision goes up and down, the models say what the revisions make, and nothing is open."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from montoit_db.database import make_engine
+from montoit_db.deployment import OUR_TABLES
+from montoit_db.models import Base
+from tests.conftest import ROOT
+from tests.database import Database, pg_dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Alembic
+
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+MONITORING_VIEWS = [
+    "intouch_costs",
+    "intouch_failure_rate",
+    "intouch_payments_daily",
+    "intouch_prices",
+    "intouch_sms_daily",
+    "intouch_whatsapp_daily",
+]
+
+
+def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
+    alembic = alembic_on(database)
+    for revision in REVISIONS:
+        below = pg_dump(database, "--schema-only") if revision != "0001" else None
+        alembic.succeeds("upgrade", "+1")
+        above = pg_dump(database, "--schema-only")
+        alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "-1")
+        if below is not None:  # before 0001 there is not even a version table
+            assert pg_dump(database, "--schema-only") == below
+        alembic.succeeds("upgrade", "+1")
+        assert pg_dump(database, "--schema-only") == above
+        assert database.value("select version_num from alembic_version") == revision
+
+
+def test_downgrade_to_base_leaves_only_the_empty_version_table(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    database = database_at("0006")
+    alembic_on(database).succeeds("downgrade", "base")
+    assert database.rows(
+        "select relname from pg_class where relnamespace in"
+        " (select oid from pg_namespace where nspname in ('public', 'montoit')) and relkind in ('r', 'v')"
+    ) == [("alembic_version",)]
+    assert database.value("select count(*) from alembic_version") == 0
+    assert database.value("select count(*) from pg_namespace where nspname = 'montoit'") == 0
+
+
+def test_models_and_revisions_agree(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    """Autogenerate finds nothing to do, and what it does not compare (checks, order of keys) is equal too."""
+    migrated, modelled = database_at("0007"), database_at("empty")
+    alembic_on(migrated).succeeds("check")
+    Base.metadata.create_all(make_engine(modelled.url))
+    assert set(Base.metadata.tables) == OUR_TABLES
+    for facts in (COLUMNS, CONSTRAINTS, INDEXES):
+        assert migrated.rows(facts) == modelled.rows(facts)
+        assert len(modelled.rows(facts)) >= len(OUR_TABLES)
+
+
+OURS = ", ".join(f"'{table}'" for table in sorted(OUR_TABLES))
+COLUMNS = f"""
+select attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
+       pg_get_expr(adbin, adrelid), col_description(attrelid, attnum), obj_description(attrelid, 'pg_class')
+from pg_attribute
+left join pg_attrdef on adrelid = attrelid and adnum = attnum
+where attnum > 0 and attrelid::regclass::text in ({OURS})
+order by 1, 2
+"""
+CONSTRAINTS = f"""
+select conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+from pg_constraint where contype <> 'n' and conrelid::regclass::text in ({OURS})
+order by 1, 2
+"""
+INDEXES = f"""
+select tablename, indexname, indexdef from pg_indexes where tablename in ({OURS}) order by 1, 2
+"""
+
+
+def test_check_notices_a_column_that_no_model_has(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    database = database_at("0007")
+    database.execute("alter table sms_logs add column surprise text")
+    result = alembic_on(database)("check")
+    assert result.code != 0
+    assert "surprise" in result.err
+
+
+def test_check_overlooks_the_tables_of_others(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    database = database_at("0007")
+    database.execute("create table profiles (id uuid primary key); create index on profiles (id)")
+    alembic_on(database).succeeds("check")
+
+
+def test_schema_file_is_fresh(database_at: Callable[[str], Database], request: pytest.FixtureRequest) -> None:
+    path = ROOT / "docs" / "schema.sql"
+    header = "-- The whole schema, as pg_dump prints it. Made by: pytest tests/test_revisions.py --write-schema\n\n"
+    schema = header + pg_dump(database_at("0007"), "--schema-only", "--no-owner")
+    if request.config.getoption("--write-schema"):
+        path.write_text(schema, encoding="utf-8")
+    assert comparable(path.read_text(encoding="utf-8")) == comparable(schema)
+
+
+def comparable(schema: str) -> str:
+    """Drop the table names that PostgreSQL 15 writes before a view's columns, and 18 does not."""
+    return re.sub(r"\b(seed|price|log|payment_logs|sms_logs|whatsapp_logs)\.", "", schema)
+
+
+def test_the_platforms_flags_are_seeded(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    assert database.value("select count(*) from feature_flags") == 39
+    assert database.value("select count(*) from feature_flags where is_enabled") == 15
+    assert database.value("select count(*) from feature_flags where is_enabled and rollout_percentage <> 100") == 0
+    assert database.value("select count(*) from feature_flag_history") == 0, "seeding is no change"
+
+
+def test_every_table_has_row_level_security(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0007")
+    tables = dict(
+        database.rows(
+            "select relname, relrowsecurity from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+        )
+    )
+    assert tables == dict.fromkeys([*OUR_TABLES, "alembic_version"], True)
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+def test_api_roles_hold_nothing(database: Database, alembic_on: Callable[[Database], Alembic], role: str) -> None:
+    """Closed by default, on a database that grants everything by default, as Supabase did until October 2026."""
+    alembic_on(database).succeeds("upgrade", "0001")
+    database.execute(
+        "alter default privileges grant all on tables to anon, authenticated, service_role;"
+        "alter default privileges grant all on functions to anon, authenticated, service_role"
+    )
+    alembic_on(database).succeeds("upgrade", "head")
+    relations = [*OUR_TABLES, "alembic_version", *MONITORING_VIEWS, "montoit.feature_flag_seed"]
+    for relation in relations:
+        for privilege in ("select", "insert", "update", "delete", "truncate", "references", "trigger"):
+            held = database.value(f"select has_table_privilege('{role}', '{relation}', '{privilege}')")
+            assert not held, (relation, privilege)
+    assert not database.value(f"select has_schema_privilege('{role}', 'montoit', 'usage')")
+    assert (
+        database.rows(
+            "select oid::regprocedure from pg_proc where pronamespace = 'montoit'::regnamespace"
+            f" and has_function_privilege('{role}', oid, 'execute')"
+        )
+        == []
+    )
+
+
+def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Database) -> None:
+    """Other tests need the API roles of this cluster, so a stand-in for one of them is missing."""
+    script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
+    roles = script.split('API_ROLES = """')[1].split('"""')[0].replace("'service_role'", "'montoit_missing'")
+    database.execute("create role montoit_plain login")
+    try:
+        with pytest.raises(Exception, match="Le rôle montoit_missing manque") as refusal:
+            Database(database.url.set(username="montoit_plain")).execute(roles)
+    finally:
+        database.execute("drop role montoit_plain")
+    assert "create role montoit_missing nologin noinherit bypassrls" in str(refusal.value)

@@ -169,9 +169,9 @@ def test_a_server_that_cannot_start_says_why(directory: Path) -> None:
 
 
 def test_directories_with_awkward_names(directory: Path) -> None:
-    with embedded.server(directory.with_name("l'été à Abidjan, 100 % " + "x" * 100)) as server:
-        with make_engine(server.url()).connect() as connection:
-            assert connection.exec_driver_sql("select 1").scalar_one() == 1
+    home = directory.with_name("l'été à Abidjan, 100 % " + "x" * 100)
+    with embedded.server(home) as server, make_engine(server.url()).connect() as connection:
+        assert connection.exec_driver_sql("select 1").scalar_one() == 1
     shutil.rmtree(server.socket_directory)
 
 

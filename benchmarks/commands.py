@@ -1,0 +1,226 @@
+"""Our `alembic` commands against a bare Alembic project with the same statements.
+
+    python -m benchmarks.commands [--pairs 15]
+
+A pair is two whole processes, one of each project, on databases of the same state; their order changes from
+pair to pair. Printed is the median of the pairs' ratios, with the medians of both sides in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from montoit_db import embedded
+from montoit_db.database import make_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = {
+    "INTOUCH_ENVIRONMENT": "sandbox",
+    "INTOUCH_USERNAME": "username",
+    "INTOUCH_PASSWORD": "password",
+    "INTOUCH_PARTNER_ID": "partner_id",
+    "INTOUCH_LOGIN_API": "login_api",
+    "INTOUCH_PASSWORD_API": "password_api",
+}
+
+BARE_INI = """
+[alembic]
+script_location = %(here)s/bare
+[loggers]
+keys = root,sqlalchemy,alembic
+[handlers]
+keys = console
+[formatters]
+keys = generic
+[logger_root]
+level = WARNING
+handlers = console
+[logger_sqlalchemy]
+level = WARNING
+handlers =
+qualname = sqlalchemy.engine
+[logger_alembic]
+level = INFO
+handlers =
+qualname = alembic
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+level = NOTSET
+formatter = generic
+[formatter_generic]
+format = %(levelname)-5.5s [%(name)s] %(message)s
+"""
+
+BARE_ENV = """
+import os
+from logging.config import fileConfig
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+fileConfig(context.config.config_file_name)
+with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+# What our revisions import, without what our package adds: no validation, no look ahead.
+BARE_STATEMENTS = """
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from alembic import op
+
+class MontoitError(Exception):
+    pass
+
+class InTouchSettings:
+    @staticmethod
+    def from_environment():
+        names = ("username", "password", "partner_id", "login_api", "password_api")
+        url = "https://apidist.gutouch.net"
+        return SimpleNamespace(
+            environment=os.environ["INTOUCH_ENVIRONMENT"], rollout_percentage=None, base_url=url,
+            credentials={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
+        )
+
+def run(sql):
+    op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+def run_file(name):
+    run((Path(__file__).parent / "sql" / f"{name}.sql").read_text())
+
+def refuse_to_lose_rows():
+    run("select montoit.refuse_to_lose_rows();")
+"""
+
+
+class Case(NamedTuple):
+    """A command, and the revision that it starts from (None: an empty database)."""
+
+    name: str
+    arguments: tuple[str, ...]
+    start: str | None
+
+
+CASES = (
+    Case("current", ("current",), "0007"),
+    Case("upgrade head, from nothing", ("upgrade", "head"), None),
+    Case("upgrade head, activation only", ("upgrade", "head"), "0006"),
+    Case("upgrade head, nothing to do", ("upgrade", "head"), "0007"),
+    Case("downgrade -1", ("downgrade", "-1"), "0007"),
+)
+
+
+class Databases:
+    """Databases on one server, each a clone of a template at a revision."""
+
+    def __init__(self, server: embedded.Server) -> None:
+        """Take the server to create them on."""
+        self._server = server
+        self._numbers = itertools.count()
+
+    def clone(self, template: str) -> URL:
+        """Create a database like `template` and return its address."""
+        name = f"benchmark_{next(self._numbers)}"
+        with make_engine(self._server.url()).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql(f'create database {name} template "{template}"')
+        return self._server.url(name)
+
+    def drop(self, url: URL) -> None:
+        """Drop a database that nobody uses any more."""
+        with make_engine(self._server.url()).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql(f'drop database "{url.database}"')
+
+
+def make_bare_project(directory: Path) -> None:
+    """Write a project of Alembic's own, with copies of our revisions."""
+    bare = directory / "bare"
+    shutil.copytree(ROOT / "migrations" / "sql", bare / "sql")
+    (directory / "alembic.ini").write_text(BARE_INI)
+    (bare / "env.py").write_text(BARE_ENV)
+    (bare / "bare_statements.py").write_text(BARE_STATEMENTS)
+    (bare / "versions").mkdir()
+    for revision in (ROOT / "migrations" / "versions").glob("*.py"):
+        text = re.sub(r"from (migrations|montoit_db)\.\w+ import", "from bare_statements import", revision.read_text())
+        (bare / "versions" / revision.name).write_text(text)
+
+
+def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
+    """Return how long one `alembic` process takes.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, so that its time means nothing.
+
+    """
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    environment = {
+        **os.environ,
+        **SETTINGS,
+        "DATABASE_URL": address,
+        "BARE_URL": address.replace("postgresql", "postgresql+psycopg", 1),
+        "PYTHONPATH": str(directory / "bare"),
+    }
+    command = [sys.executable, "-m", "alembic.config", *arguments]
+    start = time.perf_counter()
+    subprocess.run(command, cwd=directory, env=environment, capture_output=True, check=True)
+    return time.perf_counter() - start
+
+
+def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
+    """Run the pairs of one case and return its line of the table."""
+    template = databases.clone("template1")
+    if case.start:
+        seconds(("upgrade", case.start), ROOT, template)
+    times: dict[Path, list[float]] = {ROOT: [], bare: []}
+    for number in range(pairs + 1):
+        for project in (ROOT, bare) if number % 2 else (bare, ROOT):
+            url = databases.clone(str(template.database))
+            took = seconds(case.arguments, project, url)
+            if number:  # the first pair warms the caches
+                times[project].append(took)
+            databases.drop(url)
+    databases.drop(template)
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(times[ROOT], times[bare], strict=True))
+    ours, theirs = (1000 * statistics.median(times[project]) for project in (ROOT, bare))
+    return f"{case.name:<32} {ratio:6.2f} {ours:10.0f} {theirs:10.0f}"
+
+
+def main() -> None:
+    """Measure every case and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    pairs = parser.parse_args().pairs
+    with tempfile.TemporaryDirectory(prefix="montoit-benchmark-") as name:
+        Path(name).chmod(0o755)
+        with embedded.server(Path(name) / "server") as server:
+            databases = Databases(server)
+            with make_engine(server.url()).connect() as connection:
+                version = connection.exec_driver_sql("show server_version").scalar_one()
+            print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,")
+            print(f"Python {platform.python_version()}, PostgreSQL {version} (embedded), {pairs} pairs\n")
+            print(f"{'command':<32} {'ratio':>6} {'ours, ms':>10} {'bare, ms':>10}")
+            make_bare_project(Path(name))
+            for case in CASES:
+                print(measure(case, databases, Path(name), pairs), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Environment = Literal["sandbox", "production"]
-CredentialStore = Literal["auto", "table", "vault"]
+CredentialStore = Literal["auto", "table"]
 
 DEFAULT_BASE_URL = "https://apidist.gutouch.net"
 

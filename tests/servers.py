@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
 import warnings
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from montoit_db import embedded
@@ -33,18 +33,30 @@ class PostgresServer(NamedTuple):
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """Lend the first server of the chain that is to be had."""
+    """Lend the first server of the chain that is to be had.
+
+    An engine that cannot get the image counts as none; pytest's header then says so.
+    """
     named = os.environ.get(VARIABLE)
-    if named:
-        yield PostgresServer(engine_url(named), VARIABLE)
-    elif _docker_answers():
-        with _container() as url:
-            yield PostgresServer(url, f"container {IMAGE}")
-    else:
-        with tempfile.TemporaryDirectory(prefix="montoit-test-", ignore_cleanup_errors=True) as directory:
-            Path(directory).chmod(0o755)
-            with embedded.server(Path(directory) / "postgresql", FAST) as server:
-                yield PostgresServer(server.url(), "embedded")
+    with ExitStack() as stack:
+        if named:
+            yield PostgresServer(engine_url(named), VARIABLE)
+            return
+        origin = "embedded"
+        if _docker_answers():
+            from docker.errors import APIError  # noqa: PLC0415
+
+            try:
+                url = stack.enter_context(_container())
+            except APIError as error:
+                origin = f"embedded, as Docker answers but has no {IMAGE}: {error.explanation}"
+            else:
+                yield PostgresServer(url, f"container {IMAGE}")
+                return
+        directory = stack.enter_context(TemporaryDirectory(prefix="montoit-test-", ignore_cleanup_errors=True))
+        Path(directory).chmod(0o755)
+        server = stack.enter_context(embedded.server(Path(directory) / "postgresql", FAST))
+        yield PostgresServer(server.url(), origin)
 
 
 def _docker_answers() -> bool:
@@ -66,7 +78,7 @@ def _docker_answers() -> bool:
 
 @contextmanager
 def _container() -> Iterator[URL]:
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
     with PostgresContainer(IMAGE).with_command(
         "postgres " + " ".join(f"-c {setting}" for setting in FAST)

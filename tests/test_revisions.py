@@ -166,10 +166,10 @@ def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Da
     """Other tests need the API roles of this cluster, so a stand-in for one of them is missing."""
     script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
     roles = script.split('API_ROLES = """')[1].split('"""')[0].replace("'service_role'", "'montoit_missing'")
-    database.execute("create role montoit_plain login")
+    database.execute("create role montoit_plain login password 'plain'")
     try:
         with pytest.raises(Exception, match="Le rôle montoit_missing manque") as refusal:
-            Database(database.url.set(username="montoit_plain")).execute(roles)
+            Database(database.url.set(username="montoit_plain", password="plain")).execute(roles)
     finally:
         database.execute("drop role montoit_plain")
     assert "create role montoit_missing nologin noinherit bypassrls" in str(refusal.value)

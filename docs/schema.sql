@@ -4,6 +4,71 @@ CREATE SCHEMA montoit;
 
 COMMENT ON SCHEMA montoit IS 'Private parts of montoit_db. Not to be exposed by the API.';
 
+CREATE FUNCTION montoit.bucket(flag_key text, user_id uuid) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return ('x' || substr(encode(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 'hex'), 1, 14))
+        ::bit(56)::bigint % 10000;
+end;
+$$;
+
+CREATE FUNCTION montoit.caller_role() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return coalesce(nullif(current_setting('role', true), 'none'), session_user);
+end;
+$$;
+
+CREATE FUNCTION montoit.check_flags(asked_user uuid, asked_key text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    caller text := montoit.caller_role();
+begin
+    if caller = 'anon' then
+        asked_user := null;
+    elsif caller = 'authenticated' then
+        if asked_user is null then
+            asked_user := montoit.current_user_id();
+        elsif asked_user is distinct from montoit.current_user_id() and not montoit.is_admin() then
+            raise exception using
+                errcode = 'insufficient_privilege',
+                message = 'feature flags of another user';
+        end if;
+    end if;
+
+    return (
+        select coalesce(
+            jsonb_object_agg(
+                flag.key,
+                case
+                    when override.is_enabled is not null then override.is_enabled
+                    when not flag.is_enabled then false
+                    when flag.requires_credentials and flag.credentials_status = 'not_configured' then false
+                    when flag.allowed_roles <> '{}'
+                        and not flag.allowed_roles && (select montoit.roles_of(asked_user)) then false
+                    when flag.rollout_percentage = 100 then true
+                    when asked_user is null then false
+                    else montoit.bucket(flag.key, asked_user) < flag.rollout_percentage * 100
+                end
+            ),
+            '{}'
+        )
+        from public.feature_flags as flag
+        left join public.feature_flag_overrides as override
+            on override.feature_flag_id = flag.id
+            and override.user_id = asked_user
+            and (override.expires_at is null or override.expires_at > now())
+        where asked_key is null or flag.key = asked_key
+    );
+end;
+$$;
+
 CREATE FUNCTION montoit.current_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -13,6 +78,35 @@ begin
 exception
     when data_exception then
         return null;
+end;
+$$;
+
+CREATE FUNCTION montoit.deactivate_credentials() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    state text;
+    constraint_of text;
+    table_of text;
+begin
+    update public.api_keys set is_active = false where service_name = 'intouch' and is_active;
+    set constraints all immediate;
+exception
+    when others then
+        get stacked diagnostics
+            state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
+        perform montoit.raise_without_values(state, constraint_of, table_of);
+end;
+$$;
+
+CREATE FUNCTION montoit.is_admin() RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    return coalesce(montoit.jwt_claims() -> 'app_metadata' ->> 'role' = 'admin', false)
+        or exists (select from montoit.administrators where user_id = montoit.current_user_id());
 end;
 $$;
 
@@ -31,12 +125,49 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    -- Only names that exist; whoever raised the error may have put anything there.
+    raise exception using
+        errcode = state,
+        message = format(
+            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s%s).', state,
+            (select ', contrainte ' || max(conname) from pg_catalog.pg_constraint where conname = constraint_of),
+            (select ', table ' || max(relname) from pg_catalog.pg_class where relname = table_of)
+        );
+end;
+$$;
+
+CREATE FUNCTION montoit.read_credentials(service text) RETURNS TABLE(id uuid, key_name text, environment text, is_active boolean, secret_id uuid, value text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if to_regclass('vault.decrypted_secrets') is null then
+        return query
+        select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
+        from public.api_keys as k
+        where k.service_name = service;
+    else
+        return query
+        select k.id, k.key_name, k.environment, k.is_active, k.secret_id, coalesce(k.key_value, s.decrypted_secret)
+        from public.api_keys as k
+        left join vault.decrypted_secrets as s on s.id = k.secret_id
+        where k.service_name = service;
+    end if;
+end;
+$$;
+
 CREATE FUNCTION montoit.record_flag_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
     flag public.feature_flags := coalesce(new, old);
+    reason text := nullif(current_setting('montoit.reason', true), '');
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
@@ -47,6 +178,14 @@ begin
             change := case when new.is_enabled then 'enabled' else 'disabled' end;
         end if;
     end if;
+    if reason is null then
+        begin
+            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
+        exception
+            when data_exception then
+                null; -- headers that are not JSON give no reason
+        end;
+    end if;
     insert into public.feature_flag_history
         (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
     values (
@@ -56,8 +195,8 @@ begin
         case when tg_op <> 'INSERT' then to_jsonb(old) end,
         case when tg_op <> 'DELETE' then to_jsonb(new) end,
         montoit.current_user_id(),
-        coalesce(nullif(current_setting('montoit.actor', true), ''), session_user),
-        nullif(current_setting('montoit.reason', true), '')
+        montoit.caller_role(),
+        reason
     );
     return null;
 end;
@@ -66,6 +205,7 @@ $$;
 CREATE FUNCTION montoit.refuse_to_lose_rows() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET row_security TO 'off'
     AS $$
 declare
     table_name text;
@@ -75,25 +215,23 @@ declare
     losses text[] := '{}';
 begin
     foreach table_name in array array[
-        'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys',
-        'payment_logs', 'sms_logs', 'whatsapp_logs'
+        'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
+        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
-        continue when to_regclass('public.' || table_name) is null;
-        rows_of := format('from public.%I as t', table_name);
-        if table_name = 'feature_flags' then
+        continue when to_regclass(table_name) is null;
+        rows_of := format('from %s as t', table_name);
+        if table_name = 'public.feature_flags' then
             rows_of := rows_of || ' where not exists (
                 select from montoit.feature_flag_seed as s
-                where (s.key, s.category, s.name, s.is_enabled, s.requires_credentials,
-                       s.credentials_status, s.rollout_percentage)
-                    = (t.key, t.category, t.name, t.is_enabled, t.requires_credentials,
-                       t.credentials_status, t.rollout_percentage)
-                  and t.description is null and t.allowed_roles = ''{}'' and t.metadata = ''{}''
+                where to_jsonb(t) - ''{id, created_at, updated_at}''::text[] = to_jsonb(s) || ''{
+                    "description": null, "allowed_roles": [], "metadata": {}, "created_by": null, "updated_by": null
+                }''
             )';
         end if;
         execute 'select exists (select ' || rows_of || ')' into found;
         if found then
             execute 'select count(*) ' || rows_of into total;
-            losses := losses || format('  %s : %s ligne%s', table_name, total, case when total > 1 then 's' end);
+            losses := losses || format('  %s : %s ligne%s', replace(table_name, 'public.', ''), total, case when total > 1 then 's' end);
         end if;
     end loop;
     if losses <> '{}' then
@@ -105,40 +243,108 @@ begin
 end;
 $$;
 
-CREATE FUNCTION montoit.store_credentials(target_environment text, target_endpoint text) RETURNS void
+CREATE FUNCTION montoit.roles_of(target_user uuid) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    roles text[] := '{}';
+begin
+    if exists (select from montoit.administrators where user_id = target_user) then
+        roles := roles || 'admin'::text;
+    end if;
+    if target_user = montoit.current_user_id() then
+        roles := roles || (montoit.jwt_claims() -> 'app_metadata' ->> 'role');
+    end if;
+    return roles;
+end;
+$$;
+
+CREATE FUNCTION montoit.sees_everything() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+end;
+$$;
+
+CREATE FUNCTION montoit.store_credentials(target_environment text, target_endpoint text, target_store text) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
+    to_vault boolean := target_store = 'vault'
+        or (target_store = 'auto' and to_regprocedure('vault.create_secret(text, text, text, uuid)') is not null);
+    credential record;
+    secret uuid;
+    secret_name text;
+    changed text[] := '{}';
     state text;
     constraint_of text;
     table_of text;
 begin
-    insert into public.api_keys as stored
-        (service_name, key_name, key_value, endpoint, environment, is_active, metadata)
-    select
-        'intouch', given.key_name, convert_from(decode(given.value_hex, 'hex'), 'UTF8'), target_endpoint,
-        target_environment, true, given.metadata
-    from pg_temp.intouch_credentials as given
-    on conflict (service_name, key_name, environment) do update set
-        key_value = excluded.key_value,
-        endpoint = excluded.endpoint,
-        is_active = true,
-        metadata = stored.metadata || excluded.metadata;
+    for credential in
+        select
+            given.key_name, target_environment as environment, given.metadata,
+            convert_from(decode(given.value_hex, 'hex'), 'UTF8') as value,
+            stored.value as former_value, stored.secret_id as former_secret, true as is_given
+        from pg_temp.intouch_credentials as given
+        left join montoit.read_credentials('intouch') as stored
+            on stored.key_name = given.key_name and stored.environment = target_environment
+        union all
+        select
+            stored.key_name, stored.environment, '{}', stored.value, stored.value, stored.secret_id, false
+        from montoit.read_credentials('intouch') as stored
+        where (stored.secret_id is null) = to_vault
+          and stored.value is not null
+          and (stored.environment <> target_environment
+               or stored.key_name not in (select given.key_name from pg_temp.intouch_credentials as given))
+    loop
+        secret := null;
+        if to_vault then
+            secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);
+            select id into secret from vault.decrypted_secrets
+            where id = credential.former_secret or name = secret_name
+            order by (id = credential.former_secret) desc nulls last
+            limit 1;
+            if secret is null then
+                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
+            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
+                perform vault.update_secret(secret, credential.value);
+            end if;
+        elsif credential.former_secret is not null then
+            delete from vault.secrets where id = credential.former_secret;
+        end if;
+
+        insert into public.api_keys as stored
+            (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
+        values (
+            'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
+            target_endpoint, credential.environment, credential.is_given, credential.metadata
+        )
+        on conflict (service_name, key_name, environment) do update set
+            key_value = excluded.key_value,
+            secret_id = excluded.secret_id,
+            endpoint = case when credential.is_given then excluded.endpoint else stored.endpoint end,
+            is_active = credential.is_given or stored.is_active,
+            metadata = stored.metadata || excluded.metadata;
+
+        if credential.former_value is distinct from credential.value then
+            changed := changed || credential.key_name;
+        end if;
+    end loop;
 
     update public.api_keys set is_active = false
     where service_name = 'intouch' and environment <> target_environment and is_active;
+    set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+    return changed;
 exception
     when others then
         get stacked diagnostics
             state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        raise exception using
-            errcode = state,
-            message = format(
-                'Les identifiants n''ont pas été enregistrés (SQLSTATE %s%s%s).', state,
-                coalesce(', contrainte ' || nullif(constraint_of, ''), ''),
-                coalesce(', table ' || nullif(table_of, ''), '')
-            );
+        perform montoit.raise_without_values(state, constraint_of, table_of);
+        return null;
 end;
 $$;
 
@@ -153,6 +359,60 @@ begin
     return new;
 end;
 $$;
+
+CREATE FUNCTION public.check_feature_flag(flag_key text, user_id uuid DEFAULT NULL::uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return coalesce((montoit.check_flags(user_id, coalesce(flag_key, '')) -> flag_key)::boolean, false);
+end;
+$$;
+
+CREATE FUNCTION public.check_feature_flags(user_id uuid DEFAULT NULL::uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return montoit.check_flags(user_id);
+end;
+$$;
+
+CREATE FUNCTION public.get_api_keys(service text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    keys jsonb;
+    ids uuid[];
+begin
+    select jsonb_object_agg(c.key_name, c.value), array_agg(c.id)
+    into keys, ids
+    from montoit.read_credentials(get_api_keys.service) as c
+    where c.is_active
+      and c.value is not null
+      and c.environment = (
+          select max(k.environment) from public.api_keys as k
+          where k.service_name = get_api_keys.service and k.is_active
+      );
+
+    -- Once a minute, and never waiting for a row that somebody else holds.
+    update public.api_keys set last_used_at = now()
+    where id in (
+        select k.id from public.api_keys as k
+        where k.id = any (ids) and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+        for no key update skip locked
+    );
+    return coalesce(keys, '{}');
+end;
+$$;
+
+CREATE TABLE montoit.administrators (
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE montoit.administrators IS 'Users who administer flags, besides those whose JWT says so in app_metadata.role.';
 
 CREATE VIEW montoit.feature_flag_seed WITH (security_invoker='true') AS
  SELECT key,
@@ -219,7 +479,7 @@ COMMENT ON COLUMN public.feature_flag_history.new_value IS 'The row after; null:
 
 COMMENT ON COLUMN public.feature_flag_history.changed_by IS 'The JWT''s user; null: nobody signed in.';
 
-COMMENT ON COLUMN public.feature_flag_history.actor IS 'Database role or tool that made the change.';
+COMMENT ON COLUMN public.feature_flag_history.actor IS 'Database role that made the change.';
 
 COMMENT ON COLUMN public.feature_flag_history.reason IS 'Why, where the author said so.';
 
@@ -282,7 +542,8 @@ CREATE VIEW public.intouch_prices WITH (security_invoker='true') AS
  SELECT service,
     percent,
     fcfa
-   FROM ( VALUES ('payment'::text,1.0,NULL::integer), ('sms'::text,NULL::numeric,25)) price(service, percent, fcfa);
+   FROM ( VALUES ('payment'::text,1.0,NULL::integer), ('sms'::text,NULL::numeric,25)) price(service, percent, fcfa)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE TABLE public.payment_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -380,7 +641,8 @@ CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
     count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments,
     round((((count(*) FILTER (WHERE (status = 'failed'::text)))::numeric * 100.0) / (NULLIF(count(*), 0))::numeric), 2) AS failure_rate
    FROM public.payment_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= (now() - '24:00:00'::interval)));
+  WHERE ((provider = 'intouch'::text) AND (created_at >= (now() - '24:00:00'::interval)))
+ HAVING ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
  SELECT ((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date AS date,
@@ -389,7 +651,7 @@ CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
     count(*) FILTER (WHERE (status = 'success'::text)) AS successful_payments,
     count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments
    FROM public.payment_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
+  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
   GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
   ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
 
@@ -399,7 +661,7 @@ CREATE VIEW public.intouch_sms_daily WITH (security_invoker='true') AS
     count(*) FILTER (WHERE (status = ANY (ARRAY['sent'::text, 'delivered'::text]))) AS sent_sms,
     count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_sms
    FROM public.sms_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
+  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
   GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
   ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
 
@@ -447,9 +709,12 @@ CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
     count(*) FILTER (WHERE (status = ANY (ARRAY['sent'::text, 'delivered'::text, 'read'::text]))) AS sent_messages,
     count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_messages
    FROM public.whatsapp_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
+  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
   GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
   ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
+
+ALTER TABLE ONLY montoit.administrators
+    ADD CONSTRAINT administrators_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
@@ -512,7 +777,7 @@ CREATE INDEX idx_whatsapp_logs_user_id ON public.whatsapp_logs USING btree (user
 
 CREATE TRIGGER record_flag_change AFTER INSERT OR DELETE OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.record_flag_change();
 
-CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
+CREATE TRIGGER touch_updated_at BEFORE UPDATE OF key_name, key_value, secret_id, endpoint, environment, is_active, metadata ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
 
@@ -522,6 +787,26 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.whatsapp_logs FOR EACH R
 
 ALTER TABLE ONLY public.feature_flag_overrides
     ADD CONSTRAINT feature_flag_overrides_feature_flag_id_fkey FOREIGN KEY (feature_flag_id) REFERENCES public.feature_flags(id) ON DELETE CASCADE;
+
+ALTER TABLE montoit.administrators ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY "administrators delete" ON public.feature_flag_overrides FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators delete" ON public.feature_flags FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators insert" ON public.feature_flag_overrides FOR INSERT TO authenticated WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators insert" ON public.feature_flags FOR INSERT TO authenticated WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators read" ON public.api_keys FOR SELECT TO authenticated USING (((key_value IS NULL) AND ( SELECT montoit.is_admin() AS is_admin)));
+
+CREATE POLICY "administrators read" ON public.feature_flag_history FOR SELECT TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators switch" ON public.api_keys FOR UPDATE TO authenticated USING (((key_value IS NULL) AND ( SELECT montoit.is_admin() AS is_admin))) WITH CHECK (((key_value IS NULL) AND ( SELECT montoit.is_admin() AS is_admin)));
+
+CREATE POLICY "administrators update" ON public.feature_flag_overrides FOR UPDATE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin)) WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
+
+CREATE POLICY "administrators update" ON public.feature_flags FOR UPDATE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin)) WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
 
 ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY;
 
@@ -535,18 +820,137 @@ ALTER TABLE public.feature_flags ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.payment_logs ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY "signed-in users read" ON public.feature_flags FOR SELECT TO authenticated USING (true);
+
 ALTER TABLE public.sms_logs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY "the service does all" ON public.api_keys TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service does all" ON public.feature_flag_overrides TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service does all" ON public.feature_flags TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service does all" ON public.payment_logs TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service does all" ON public.sms_logs TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service does all" ON public.whatsapp_logs TO service_role USING (true) WITH CHECK (true);
+
+CREATE POLICY "the service reads" ON public.feature_flag_history FOR SELECT TO service_role USING (true);
+
+CREATE POLICY "users read their own" ON public.feature_flag_overrides FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
+
+CREATE POLICY "users read their own" ON public.payment_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
+
+CREATE POLICY "users read their own" ON public.sms_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
+
+CREATE POLICY "users read their own" ON public.whatsapp_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
 
 ALTER TABLE public.whatsapp_logs ENABLE ROW LEVEL SECURITY;
 
+GRANT USAGE ON SCHEMA montoit TO anon;
+GRANT USAGE ON SCHEMA montoit TO authenticated;
+GRANT USAGE ON SCHEMA montoit TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.bucket(flag_key text, user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.caller_role() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.caller_role() TO anon;
+GRANT ALL ON FUNCTION montoit.caller_role() TO authenticated;
+GRANT ALL ON FUNCTION montoit.caller_role() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.check_flags(asked_user uuid, asked_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.check_flags(asked_user uuid, asked_key text) TO anon;
+GRANT ALL ON FUNCTION montoit.check_flags(asked_user uuid, asked_key text) TO authenticated;
+GRANT ALL ON FUNCTION montoit.check_flags(asked_user uuid, asked_key text) TO service_role;
+
 REVOKE ALL ON FUNCTION montoit.current_user_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.current_user_id() TO anon;
+GRANT ALL ON FUNCTION montoit.current_user_id() TO authenticated;
+GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.deactivate_credentials() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.is_admin() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.is_admin() TO anon;
+GRANT ALL ON FUNCTION montoit.is_admin() TO authenticated;
+GRANT ALL ON FUNCTION montoit.is_admin() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.jwt_claims() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.jwt_claims() TO anon;
+GRANT ALL ON FUNCTION montoit.jwt_claims() TO authenticated;
+GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.read_credentials(service text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.read_credentials(service text) TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.record_flag_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.refuse_to_lose_rows() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_endpoint text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.roles_of(target_user uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.sees_everything() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.sees_everything() TO anon;
+GRANT ALL ON FUNCTION montoit.sees_everything() TO authenticated;
+GRANT ALL ON FUNCTION montoit.sees_everything() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_endpoint text, target_store text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.touch_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) TO anon;
+GRANT ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.check_feature_flags(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_feature_flags(user_id uuid) TO anon;
+GRANT ALL ON FUNCTION public.check_feature_flags(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION public.check_feature_flags(user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.get_api_keys(service text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_api_keys(service text) TO service_role;
+
+GRANT SELECT ON TABLE public.api_keys TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.api_keys TO service_role;
+
+GRANT UPDATE(is_active) ON TABLE public.api_keys TO authenticated;
+
+GRANT SELECT ON TABLE public.feature_flag_history TO authenticated;
+GRANT SELECT ON TABLE public.feature_flag_history TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flag_overrides TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flag_overrides TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flags TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flags TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_prices TO authenticated;
+GRANT SELECT ON TABLE public.intouch_prices TO service_role;
+
+GRANT SELECT ON TABLE public.payment_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.payment_logs TO service_role;
+
+GRANT SELECT ON TABLE public.sms_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sms_logs TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_costs TO authenticated;
+GRANT SELECT ON TABLE public.intouch_costs TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_failure_rate TO authenticated;
+GRANT SELECT ON TABLE public.intouch_failure_rate TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_payments_daily TO authenticated;
+GRANT SELECT ON TABLE public.intouch_payments_daily TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_sms_daily TO authenticated;
+GRANT SELECT ON TABLE public.intouch_sms_daily TO service_role;
+
+GRANT SELECT ON TABLE public.whatsapp_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_logs TO service_role;
+
+GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO authenticated;
+GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO service_role;

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from alembic import context
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.errors import MontoitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 
@@ -32,6 +36,26 @@ def run_file(name: str) -> None:
     run((_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8"))
 
 
+def refuse_to_adopt(*tables: str) -> Callable[[], None]:
+    """Return a check that none of `tables` exists in the schema public: taking over others' is not built yet."""
+
+    def check() -> None:
+        if context.is_offline_mode():
+            return  # the script's own `create table` fails
+        found = [
+            table
+            for table in tables
+            if context.get_bind().exec_driver_sql("select to_regclass(%(name)s)", {"name": f"public.{table}"}).scalar()
+        ]
+        if found:
+            raise MontoitError(
+                f"Cette base a déjà des tables de ces noms, rien n'a été modifié : {', '.join(found)}.\n"
+                "Reprendre des tables existantes n'est pas encore possible : choisissez une base qui n'en a pas."
+            )
+
+    return check
+
+
 def refuse_to_lose_rows() -> None:
     """Stop a schema downgrade while a table holds any row other than an unmodified seed.
 
@@ -41,8 +65,13 @@ def refuse_to_lose_rows() -> None:
         MontoitError: naming the tables, their row counts and the command that would go on.
 
     """
-    if context.get_x_argument(as_dictionary=True).get(ALLOW_DATA_LOSS) == "yes":
+    permission = context.get_x_argument(as_dictionary=True).get(ALLOW_DATA_LOSS)
+    if permission == "yes":
         return
+    if permission is not None:
+        raise MontoitError(
+            f"-x {ALLOW_DATA_LOSS} n'est pas compris, rien n'a été modifié. Écrivez -x {ALLOW_DATA_LOSS}=yes"
+        )
     try:
         run("select montoit.refuse_to_lose_rows();")
     except DBAPIError as error:

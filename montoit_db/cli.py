@@ -5,6 +5,7 @@ Exit status: 0 yes, 1 no, 2 usage or settings, 3 database out of reach.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import database, deployment, settings
 from montoit_db.errors import MontoitError, UnreachableError
-from montoit_db.intouch import report
+from montoit_db.intouch import credentials, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,21 @@ def status(*, json_output: Json = False) -> None:
     raise typer.Exit(0 if state.operational else NO)
 
 
+@app.command()
+def rotate(*, json_output: Json = False) -> None:
+    """Enregistre les credentials de l'environnement sans couper les services."""
+    with _errors():
+        order = settings.InTouchSettings.from_environment()
+        with database.connect() as connection, connection.begin():
+            changed = credentials.rotate(connection, order)
+    if json_output:
+        report.tell(json.dumps({"environment": order.environment, "changed": changed}))
+    elif changed:
+        report.tell(f"Credentials InTouch ({order.environment}) renouvelés : {', '.join(changed)}.")
+    else:
+        report.tell(f"Credentials InTouch ({order.environment}) : aucun n'a changé.")
+
+
 @app.command("test-commands")
 def test_commands() -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
@@ -80,6 +96,9 @@ def test_commands() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
     app()
 
 
@@ -90,11 +109,13 @@ def _errors() -> Iterator[None]:
         yield
     except UnreachableError as error:
         message, code = str(error), UNREACHABLE
+    except credentials.NotActivatedError as error:
+        message, code = str(error), NO
     except MontoitError as error:
         message, code = str(error), UNUSABLE
     except DBAPIError as error:
         message = deployment.database_message(error)
-        code = UNREACHABLE if isinstance(error, OperationalError) else NO
+        code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return
     print(message, file=sys.stderr)  # noqa: T201

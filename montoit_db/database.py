@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from psycopg.pq import Conninfo
 from sqlalchemy import URL, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from montoit_db import __version__
@@ -17,11 +18,14 @@ from montoit_db.settings import DatabaseSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
     from sqlalchemy import Connection, Engine
 
 DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgres", "postgresql", DRIVER)
 _TRANSACTION_POOLER_PORT = 6543
+# What libpq takes in a URL. Python's own arguments (autocommit…) would change what a transaction is.
+_PARAMETERS = frozenset({option.keyword.decode() for option in Conninfo.get_defaults()} | {"pgbouncer"})
 
 
 def engine_url(url: str) -> URL:
@@ -39,6 +43,12 @@ def engine_url(url: str) -> URL:
         raise SettingsError(
             ["DATABASE_URL : n'est pas une adresse PostgreSQL. Attendu : postgresql://utilisateur:…@hôte:5432/base"]
         )
+    if "@" in (parsed.host or ""):
+        # What stands before it is the end of the password, which a message about the host would show.
+        raise SettingsError(["DATABASE_URL : le mot de passe contient un @ ; écrivez-le %40"])
+    unknown = sorted(set(parsed.query) - _PARAMETERS)
+    if unknown:
+        raise SettingsError([f"DATABASE_URL : paramètre inconnu de PostgreSQL : {', '.join(unknown)}"])
     return parsed.set(drivername=DRIVER)
 
 
@@ -55,6 +65,7 @@ def make_engine(url: URL) -> Engine:
         hide_parameters=True,
         connect_args={
             "application_name": f"montoit-db {__version__}",
+            "client_encoding": "utf8",
             **({"prepare_threshold": None} if pooled else {}),
         },
     )
@@ -85,13 +96,19 @@ def connect(settings: DatabaseSettings | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def _open(url: URL) -> Iterator[Connection]:
-    engine = make_engine(url)
     try:
-        connection = engine.connect()
+        connection = make_engine(url).connect()
     except OperationalError as error:
         raise UnreachableError(
             f"Base de données injoignable : {str(error.orig).strip()}\n"
             "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."
         ) from None
+    except (ArgumentError, ProgrammingError, ValueError) as error:
+        reason = str(error.orig).strip() if isinstance(error, ProgrammingError) else "illisible"
+        raise SettingsError([f"DATABASE_URL : un de ses paramètres n'est pas valable ({reason})"]) from None
     with connection:
+        session: psycopg.Connection[Any] = cast("Any", connection.connection.driver_connection)
+        encoding = session.info.parameter_status("server_encoding")
+        if encoding not in {"UTF8", None}:
+            raise SettingsError([f"DATABASE_URL : cette base est en {encoding}, il en faut une en UTF8"])
         yield connection

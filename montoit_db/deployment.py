@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
+from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.errors import MontoitError
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
-
-ACTIVATION = "0007"
 
 OUR_TABLES = frozenset(
     {
@@ -82,19 +81,20 @@ class Applied:
         run_args: object,  # noqa: ARG002
     ) -> None:
         """Take note of one step; Alembic calls this before the step is committed."""
-        self._steps.append(step)
+        if not step.is_stamp:
+            self._steps.append(step)
 
     def tell(self, migration: MigrationContext) -> None:
         """Print the state of InTouch where the activation went up or down, or that there was nothing to do.
 
         All is committed by then, so that nothing here fails the deployment.
         """
-        activation = next((step for step in self._steps if step.up_revision_id == ACTIVATION), None)
+        from montoit_db.intouch import report  # noqa: PLC0415 -- `alembic current` does without
+
+        activation = next((step for step in self._steps if step.up_revision_id == report.ACTIVATION), None)
         idle = not self._steps and _command(migration.config) == "upgrade"
         if migration.connection is None or not (activation or idle):
             return
-
-        from montoit_db.intouch import report  # noqa: PLC0415 -- `alembic current` does without
 
         try:
             state = report.read(migration.connection)
@@ -110,7 +110,7 @@ class Applied:
             return
         if activation.is_upgrade:
             report.tell(report.summary(state))
-            report.tell(report.test_commands(state, InTouchSettings.from_environment().supabase_url))
+            report.tell(report.test_commands(state, ordered(migration).supabase_url))
         else:
             report.tell(report.summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
 
@@ -123,7 +123,7 @@ def plain_errors(config: Config) -> Iterator[None]:
     """
     try:
         yield
-    except (MontoitError, DBAPIError) as error:
+    except (MontoitError, DBAPIError, psycopg.Error) as error:
         plain = error if isinstance(error, MontoitError) else MontoitError(database_message(error))
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
             raise plain from None
@@ -131,13 +131,16 @@ def plain_errors(config: Config) -> Iterator[None]:
         sys.exit(1)
 
 
-def database_message(error: DBAPIError) -> str:
+def database_message(error: DBAPIError | psycopg.Error) -> str:
     """Return what the server said, less its DETAIL, which may quote a whole row."""
-    diagnostic = error.orig.diag if isinstance(error.orig, psycopg.Error) else None
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
     if diagnostic is None or diagnostic.message_primary is None:
-        return f"La base de données a refusé ou coupé la connexion : {str(error.orig).strip()}"
+        return f"La base de données a refusé ou coupé la connexion : {str(cause).strip()}"
     lines = [f"La base de données a refusé (SQLSTATE {diagnostic.sqlstate}) : {diagnostic.message_primary}"]
-    if diagnostic.message_hint:
+    if diagnostic.sqlstate == DependentObjectsStillExist.sqlstate:
+        lines.append("Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.")
+    elif diagnostic.message_hint:
         lines.append(diagnostic.message_hint)
     return "\n".join(lines)
 
@@ -173,9 +176,32 @@ def revision_state(current: str | None) -> RevisionState:
     return RevisionState(current, scripts.get_current_head(), tuple(reversed(steps)))
 
 
+def activation() -> Any:  # noqa: ANN401 -- a revision is a file without a type
+    """Return the module of the activation, for those who repeat a part of it.
+
+    Raises:
+        MontoitError: there is no project here.
+
+    """
+    from montoit_db.intouch.report import ACTIVATION  # noqa: PLC0415
+
+    return _script_directory().get_revision(ACTIVATION).module
+
+
+def ordered(migration: MigrationContext) -> InTouchSettings:
+    """Return the settings that the activation was checked with.
+
+    They are read once: a secret may come from a pipe.
+    """
+    order = migration.config.attributes["order"] if migration.config else None
+    if not isinstance(order, InTouchSettings):
+        raise TypeError("the activation ran without its before_upgrade")
+    return order
+
+
 def _script_directory() -> ScriptDirectory:
-    """Return the revisions of the project that is worked in, else of the checkout that this package is of."""
-    for directory in (Path(), Path(__file__).parent.parent):
+    """Return the revisions of the checkout that this package is of, else of the project that is worked in."""
+    for directory in (Path(__file__).parent.parent, Path()):
         ini = directory / "alembic.ini"
         if ini.exists():
             return ScriptDirectory.from_config(Config(ini))

@@ -26,10 +26,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from sqlalchemy import URL
 
@@ -77,14 +78,20 @@ def server(directory: Path = DIRECTORY, options: Sequence[str] = ()) -> Iterator
         UnreachableError: the server does not start; the message says where its log is.
 
     """
-    cluster = _Cluster.locate(directory.absolute())
-    with cluster.locked("start.lock"):
-        lease = cluster.lock("lease.lock", fcntl.LOCK_SH)
-        try:
-            cluster.ensure_running(options)
-        except BaseException:
-            os.close(lease)
-            raise
+    try:
+        cluster = _Cluster.locate(directory.absolute())
+        with cluster.locked("start.lock"):
+            lease = cluster.lock("lease.lock", fcntl.LOCK_SH)
+            try:
+                cluster.ensure_running(options)
+            except BaseException:
+                os.close(lease)
+                raise
+    except OSError as error:
+        raise MontoitError(
+            f"Le PostgreSQL embarqué ne peut pas utiliser {error.filename} ({error.strerror}). Pour repartir de zéro, "
+            f"supprimez {directory} ; sinon, définissez DATABASE_URL."
+        ) from None
     try:
         yield Server(cluster.home, cluster.binaries, cluster.socket_directory)
     finally:
@@ -118,7 +125,11 @@ class _Cluster:
         if not _can_enter(directory, user):
             # A checkout under /root, say. Opening it to others is not ours to do.
             _make_own_directory(_ROOT_DIRECTORY, 0o755)
-            directory = _ROOT_DIRECTORY / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+            # The name lies in the closed directory: whoever deletes that starts afresh.
+            identity = directory / "elsewhere"
+            with suppress(FileExistsError):
+                identity.symlink_to(_ROOT_DIRECTORY / uuid4().hex)
+            directory = identity.readlink()
             _make_own_directory(directory, 0o755)
         return cls(directory, _copied_binaries(package, directory), _socket_directory(directory), user)
 
@@ -179,6 +190,9 @@ class _Cluster:
         try:
             # A failure means that it is stopped already, or that the next command finds it running.
             self._run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", _PATIENCE)
+            if self.socket_directory.parent != self.home:
+                with suppress(OSError):  # still in use, then
+                    self.socket_directory.rmdir()
         finally:
             os.close(lease)
 
@@ -188,8 +202,10 @@ class _Cluster:
 
     def _initialise(self) -> None:
         """Create the cluster under another name first, so that an interrupted run leaves none behind."""
-        if self.data.exists():
+        if (self.data / "PG_VERSION").exists():
             return
+        if self.data.exists():
+            self.data.rmdir()  # empty, or else not ours to replace
         unfinished = Path(tempfile.mkdtemp(prefix="data.unfinished-", dir=self.home))
         self._give(unfinished)
         result = self._run("initdb", "-D", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
@@ -207,6 +223,8 @@ class _Cluster:
         ):
             leftover.unlink(missing_ok=True)
         _make_own_directory(self.socket_directory, 0o700, self.user)
+        if self.socket_directory.is_symlink():
+            raise MontoitError(f"{self.socket_directory} est un lien ; supprimez-le.")
         self._give(self.socket_directory)
         settings = (
             "listen_addresses=",
@@ -240,7 +258,7 @@ class _Cluster:
 
     def _give(self, path: Path) -> None:
         if self.user is not None:
-            os.chown(path, self.user.pw_uid, self.user.pw_gid)
+            os.chown(path, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
 
     def _run(
         self,
@@ -283,10 +301,10 @@ def _make_own_directory(directory: Path, mode: int, user: pwd.struct_passwd | No
         directory.mkdir()
         directory.chmod(mode)  # whatever the umask
     except FileExistsError:
-        owner = directory.lstat().st_uid
-        if owner not in {os.geteuid(), user.pw_uid if user else os.geteuid()}:
+        status = directory.stat()
+        if status.st_uid not in {os.geteuid(), user.pw_uid if user else os.geteuid()}:
             raise MontoitError(
-                f"{directory} appartient à un autre utilisateur (uid {owner}). Relancez la commande sous "
+                f"{directory} appartient à un autre utilisateur (uid {status.st_uid}). Relancez la commande sous "
                 "cet utilisateur, depuis un autre répertoire, ou avec DATABASE_URL."
             ) from None
     except OSError as error:
@@ -314,7 +332,11 @@ def _socket_directory(home: Path) -> Path:
     if _SOCKET_DIRECTORY.fullmatch(str(directory)):
         return directory
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"montoit-db-{os.geteuid()}-{name}"
+    if os.geteuid() == 0:
+        # Not where others may put a link of this name first.
+        _make_own_directory(_ROOT_DIRECTORY, 0o755)
+        return _ROOT_DIRECTORY / f"run-{name}"
+    return Path("/tmp") / f"montoit-db-{os.geteuid()}-{name}"  # noqa: S108 -- whatever TMPDIR, the same for all commands
 
 
 def _copied_binaries(package: Path, home: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Environment = Literal["sandbox", "production"]
-CredentialStore = Literal["auto", "table"]
+CredentialStore = Literal["auto", "table", "vault"]
 
 DEFAULT_BASE_URL = "https://apidist.gutouch.net"
 
@@ -258,8 +259,8 @@ def _text_problem(value: str) -> str | None:
         return "vide. Donnez une valeur, ou retirez la variable"
     if _CONTROL.search(value):
         return "contient un caractère de contrôle (retour à la ligne, tabulation…)"
-    if value != value.strip():
-        return "commence ou finit par une espace"
+    if value != value.strip() or "Cf" in {unicodedata.category(value[0]), unicodedata.category(value[-1])}:
+        return "commence ou finit par une espace ou un caractère invisible"
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -218,16 +220,59 @@ def test_every_problem_is_in_one_message(alembic: Alembic) -> None:
     assert "canary" not in message
 
 
-@pytest.mark.parametrize("table", ["api_keys", "feature_flags"])
-def test_a_write_that_does_not_stick_is_noticed(database: Database, alembic: Alembic, table: str) -> None:
-    change = "new.key_value := 'other'" if table == "api_keys" else "new.is_enabled := false"
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("api_keys", "new.key_value := 'other'"),
+        ("api_keys", "new.is_active := new.is_active or new.environment = 'sandbox'"),
+        ("api_keys", "new.is_active := false"),
+        ("feature_flags", "new.is_enabled := false"),
+        ("feature_flags", "new.rollout_percentage := 7"),
+        ("feature_flags", "new.credentials_status := 'sandbox'"),
+        ("feature_flags", "new.metadata := '[]'"),
+    ],
+)
+def test_a_write_that_does_not_stick_is_noticed(database: Database, alembic: Alembic, table: str, change: str) -> None:
+    database.execute(
+        "insert into api_keys (service_name, key_name, key_value, environment)"
+        " values ('intouch', 'username', 'old', 'sandbox')"
+    )
     database.execute(
         f"create function meddle() returns trigger language plpgsql as $$begin {change}; return new; end$$;"
         f"create trigger meddle before insert or update on {table} for each row execute function meddle()"
     )
     message = alembic.refuses("upgrade", "head")
     assert "Activation annulée, rien n'a été modifié" in message
-    assert ("0/6" if table == "api_keys" else "0/7") in message
+    assert f"public.{table}" in message
+
+
+def test_a_rollback_that_does_not_stick_is_noticed(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    database.execute(
+        "create function meddle() returns trigger language plpgsql as $$begin new.is_active := true; return new; end$$;"
+        "create trigger meddle before update on api_keys for each row execute function meddle()"
+    )
+    assert "Retour arrière annulé, rien n'a été modifié" in alembic.refuses("downgrade", "-1")
+
+
+def test_a_secret_from_a_pipe_is_read_once(database_at: Callable[[str], Database], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    environment = {key: value for key, value in PRODUCTION.items() if key != "INTOUCH_PASSWORD"}
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_text, "canary-from-a-pipe")
+        database = database_at("empty")
+        Alembic(database).succeeds(
+            "upgrade", "head", environment={**environment, "INTOUCH_PASSWORD_FILE": str(pipe)}
+        )  # fmt: skip
+        written.result()
+    assert ("production", "password", "canary-from-a-pipe") in database.rows(ACTIVE)
+
+
+def test_idle_says_that_intouch_is_off(database: Database, alembic: Alembic) -> None:
+    alembic.succeeds("upgrade", "head")
+    database.execute("update api_keys set is_active = false")
+    assert "pas opérationnel" in alembic.succeeds("upgrade", "head").out
 
 
 def test_a_failing_constraint_is_named_without_the_row(database: Database, alembic: Alembic) -> None:

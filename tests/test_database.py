@@ -17,7 +17,16 @@ def test_every_usual_spelling(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["canary", "mysql://u:canary@h/d", "sqlite:///canary", "postgresql://u:canary@h:port/d", "://canary"]
+    "address",
+    [
+        "canary",
+        "mysql://u:canary@h/d",
+        "sqlite:///canary",
+        "postgresql://u:canary@h:port/d",
+        "://canary",
+        "postgresql://u:p@canary@h/d",
+        "postgresql://h/d?autocommit=true&row_factory=canary",
+    ],
 )
 def test_what_is_no_address_is_refused_without_repeating_it(address: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL") as refusal:

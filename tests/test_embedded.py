@@ -172,7 +172,7 @@ def test_directories_with_awkward_names(directory: Path) -> None:
     home = directory.with_name("l'été à Abidjan, 100 % " + "x" * 100)
     with embedded.server(home) as server, make_engine(server.url()).connect() as connection:
         assert connection.exec_driver_sql("select 1").scalar_one() == 1
-    shutil.rmtree(server.socket_directory)
+    assert not server.socket_directory.exists()
 
 
 def test_nothing_of_others_is_changed(directory: Path) -> None:
@@ -181,6 +181,40 @@ def test_nothing_of_others_is_changed(directory: Path) -> None:
     answers(directory)
     assert [(path, path.stat().st_mode, path.stat().st_uid) for path in parents] == before
     assert pwd.getpwall() == users
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="root alone changes owners")
+def test_a_link_in_a_shared_directory_gives_nothing_away(directory: Path) -> None:
+    home = directory.with_name("x" * 100)
+    with embedded.server(home) as server:
+        socket_directory = server.socket_directory
+    victim = directory.parent / "victim"
+    victim.mkdir()
+    socket_directory.symlink_to(victim)
+    try:
+        with pytest.raises(MontoitError, match="est un lien"), embedded.server(home):
+            pass
+    finally:
+        socket_directory.unlink()
+    assert victim.stat().st_uid == 0
+
+
+def test_an_empty_data_directory_is_filled(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "data").mkdir()
+    answers(directory)
+
+
+@pytest.mark.parametrize("obstacle", ["file", "dangling link", "strange data"])
+def test_what_cannot_be_used_is_named(directory: Path, obstacle: str) -> None:
+    if obstacle == "file":
+        directory.write_text("")
+    elif obstacle == "dangling link":
+        directory.symlink_to("nowhere")
+    else:
+        (directory / "data" / "base").mkdir(parents=True)
+    with pytest.raises(MontoitError, match="ne peut pas utiliser"):
+        answers(directory)
 
 
 def test_only_its_user_reaches_the_server(directory: Path) -> None:
@@ -200,7 +234,13 @@ def test_root_below_a_directory_that_is_closed_to_others(directory: Path) -> Non
         with make_engine(server.url()).connect() as connection:
             assert connection.exec_driver_sql("select 1").scalar_one() == 1
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    with embedded.server(closed / "server") as server:
+        assert server.home == home
+    shutil.rmtree(closed / "server")
+    with embedded.server(closed / "server") as server:
+        assert server.home != home, "deleted is deleted"
     shutil.rmtree(home)
+    shutil.rmtree(server.home)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="everything else here runs not as root then")

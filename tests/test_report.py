@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def run(
     """Run one of our commands as a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     return subprocess.run(
-        [f"{BIN}/{command[0]}", *command[1:]],
+        [shutil.which(command[0], path=f"{BIN}:/bin") or command[0], *command[1:]],
         env={**inherited, "PYTHONUTF8": "1", **environment},
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -109,6 +110,43 @@ def test_activation_succeeds_when_nobody_reads(database_at: Callable[[str], Data
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         again = run("montoit-db", "status", environment=on(database), stdout=full.fileno())
     assert again.returncode == 0, again.stderr
+
+
+def test_activation_succeeds_without_a_stdout(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    for command in (f"{BIN}/alembic -c {ROOT}/alembic.ini upgrade head", f"{BIN}/montoit-db status"):
+        result = run("sh", "-c", f"exec {command} >&-", environment=on(database))
+        assert result.returncode == 0, result.stderr
+
+
+def test_status_for_a_role_that_cannot_see(database_at: Callable[[str], Database]) -> None:
+    """Not seeing is not the same as being off."""
+    database = database_at("0007")
+    database.execute("create role montoit_blind login password 'blind'")
+    try:
+        blind = type(database)(database.url.set(username="montoit_blind", password="blind"))
+        assert run("montoit-db", "status", environment=on(blind)).returncode == 2
+        database.execute(
+            "grant usage on schema montoit to montoit_blind;"
+            "grant select on all tables in schema public to montoit_blind"
+        )
+        hidden = run("montoit-db", "status", environment=on(blind))
+        assert hidden.returncode == 2
+        assert "SQLSTATE 42501" in hidden.stderr
+    finally:
+        database.execute("drop owned by montoit_blind; drop role montoit_blind")
+
+
+@pytest.mark.parametrize("query", ["connect_timeout=abc", "port=abc", "autocommit=true"])
+def test_a_bad_parameter_is_a_setting(query: str) -> None:
+    result = run("montoit-db", "status", environment={"DATABASE_URL": f"postgresql://u:canary@127.0.0.1:1/d?{query}"})
+    assert (result.returncode, "Traceback" in result.stderr) == (2, False), result.stderr
+    assert "canary" not in result.stderr
+
+
+def test_help_on_an_ascii_terminal() -> None:
+    result = run("montoit-db", "--help", environment={"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0
 
 
 def test_status_of_an_activated_database(database_at: Callable[[str], Database]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,23 +12,16 @@ import pytest
 from montoit_db.database import make_engine
 from montoit_db.deployment import OUR_TABLES
 from montoit_db.models import Base
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Alembic
 from tests.database import Database, pg_dump
+from tests.platforms import OWNER, create_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Alembic
+    from tests.conftest import Templates
 
 REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
-MONITORING_VIEWS = [
-    "intouch_costs",
-    "intouch_failure_rate",
-    "intouch_payments_daily",
-    "intouch_prices",
-    "intouch_sms_daily",
-    "intouch_whatsapp_daily",
-]
 
 
 def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
@@ -138,30 +133,6 @@ def test_every_table_has_row_level_security(database_at: Callable[[str], Databas
     assert tables == dict.fromkeys([*OUR_TABLES, "alembic_version"], True)
 
 
-@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-def test_api_roles_hold_nothing(database: Database, alembic_on: Callable[[Database], Alembic], role: str) -> None:
-    """Closed by default, on a database that grants everything by default, as Supabase did until October 2026."""
-    alembic_on(database).succeeds("upgrade", "0001")
-    database.execute(
-        "alter default privileges grant all on tables to anon, authenticated, service_role;"
-        "alter default privileges grant all on functions to anon, authenticated, service_role"
-    )
-    alembic_on(database).succeeds("upgrade", "head")
-    relations = [*OUR_TABLES, "alembic_version", *MONITORING_VIEWS, "montoit.feature_flag_seed"]
-    for relation in relations:
-        for privilege in ("select", "insert", "update", "delete", "truncate", "references", "trigger"):
-            held = database.value(f"select has_table_privilege('{role}', '{relation}', '{privilege}')")
-            assert not held, (relation, privilege)
-    assert not database.value(f"select has_schema_privilege('{role}', 'montoit', 'usage')")
-    assert (
-        database.rows(
-            "select oid::regprocedure from pg_proc where pronamespace = 'montoit'::regnamespace"
-            f" and has_function_privilege('{role}', oid, 'execute')"
-        )
-        == []
-    )
-
-
 def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Database) -> None:
     """Other tests need the API roles of this cluster, so a stand-in for one of them is missing."""
     script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
@@ -173,3 +144,92 @@ def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Da
     finally:
         database.execute("drop role montoit_plain")
     assert "create role montoit_missing nologin noinherit bypassrls" in str(refusal.value)
+
+
+def test_existing_tables_are_left_alone(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
+    database.execute("create table sms_logs (id int); create table api_keys (id int)")
+    message = alembic_on(database).refuses("upgrade", "head")
+    assert "api_keys, sms_logs" in message
+
+
+def test_stamp_is_no_activation(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
+    assert alembic_on(database).succeeds("stamp", "head", environment={}).out == ""
+    assert alembic_on(database).succeeds("stamp", "0006", environment={}).out == ""
+
+
+def test_a_database_in_another_encoding_is_refused(templates: Templates) -> None:
+    database = templates.create("template0", "encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'")
+    try:
+        result = Alembic(database)("upgrade", "head")
+        assert result.code == 1
+        assert "en LATIN1" in result.err
+    finally:
+        templates.drop(database.name)
+
+
+def test_the_permission_to_lose_rows_is_taken_literally(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    alembic = alembic_on(database_at("0007"))
+    for unclear in ("allow-data-loss", "allow-data-loss=true", "allow-data-loss=no"):
+        assert "Écrivez -x allow-data-loss=yes" in alembic.refuses("-x", unclear, "downgrade", "base")
+
+
+@pytest.mark.parametrize("table", ["feature_flag_overrides", "api_keys", "sms_logs"])
+def test_a_row_written_while_a_downgrade_waits_is_kept(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic], table: str
+) -> None:
+    """The look before the plan saw an empty table; the one under the lock sees the row."""
+    revision, row = {
+        "feature_flag_overrides": (
+            "0002",
+            """insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled)
+               select id, gen_random_uuid(), true from feature_flags limit 1""",
+        ),
+        "api_keys": ("0003", "insert into api_keys (service_name, key_name) values ('brevo', 'token')"),
+        "sms_logs": (
+            "0004",
+            "insert into sms_logs (phone_number, message, partner_transaction_id) values ('1', 'm', 't')",
+        ),
+    }[table]
+    database = database_at(revision)
+    with make_engine(database.url).connect() as writer:
+        writer.exec_driver_sql(row)
+        with ThreadPoolExecutor() as pool:
+            downgrade = pool.submit(alembic_on(database), "downgrade", "-1")
+            waiting = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+            while not database.value(waiting):
+                assert not downgrade.done(), downgrade.result()
+                time.sleep(0.02)
+            writer.commit()
+            result = downgrade.result()
+    assert result.code == 1
+    assert f"{table} : 1 ligne" in result.err
+    assert database.value(f"select count(*) from {table}") == 1
+
+
+def test_the_guard_sees_rows_that_a_policy_hides(templates: Templates) -> None:
+    superuser, owner = create_platform(templates, "plain")
+    try:
+        superuser.execute(f"alter role {OWNER} nobypassrls")
+        alembic = Alembic(owner)
+        alembic.succeeds("upgrade", "0006")
+        superuser.execute(
+            "insert into sms_logs (phone_number, message, partner_transaction_id) values ('1', 'm', 't');"
+            "alter table sms_logs force row level security"
+        )
+        assert alembic("downgrade", "base").code == 1
+        assert superuser.value("select count(*) from sms_logs") == 1
+    finally:
+        superuser.execute(f"alter role {OWNER} bypassrls")
+        templates.drop(superuser.name)
+
+
+def test_a_view_of_somebody_else_is_not_cascaded(
+    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+) -> None:
+    database = database_at("0002")
+    database.execute("create view theirs as select key from feature_flags")
+    message = alembic_on(database).refuses("downgrade", "-1")
+    assert "CASCADE" not in message
+    assert "n'est pas à nous en dépend" in message

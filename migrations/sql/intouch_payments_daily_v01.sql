@@ -7,7 +7,8 @@ select
     count(*) filter (where status = 'success') as successful_payments,
     count(*) filter (where status = 'failed') as failed_payments
 from public.payment_logs
-where provider = 'intouch'
+where (select montoit.sees_everything())
+  and provider = 'intouch'
   and created_at >= (date_trunc('day', now() at time zone 'Africa/Abidjan') - interval '6 days')
       at time zone 'Africa/Abidjan'
 group by 1

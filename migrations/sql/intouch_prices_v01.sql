@@ -4,4 +4,5 @@ create or replace view public.intouch_prices with (security_invoker = true) as
 select * from (values
     ('payment', 1.0, null),
     ('sms', null, 25)
-) as price (service, percent, fcfa);
+) as price (service, percent, fcfa)
+where (select montoit.sees_everything());

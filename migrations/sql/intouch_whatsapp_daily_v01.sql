@@ -6,7 +6,8 @@ select
     count(*) filter (where status in ('sent', 'delivered', 'read')) as sent_messages,
     count(*) filter (where status = 'failed') as failed_messages
 from public.whatsapp_logs
-where provider = 'intouch'
+where (select montoit.sees_everything())
+  and provider = 'intouch'
   and created_at >= (date_trunc('day', now() at time zone 'Africa/Abidjan') - interval '6 days')
       at time zone 'Africa/Abidjan'
 group by 1

@@ -1,5 +1,5 @@
 -- Trigger: writes the history of a flag for every writer, whoever may or may not write history directly.
--- The author says why in montoit.reason, and who it is beyond the JWT in montoit.actor (set_config, local).
+-- The author says why in montoit.reason (set_config, local), over the API in the header x-montoit-reason.
 create or replace function montoit.record_flag_change()
 returns trigger
 language plpgsql
@@ -8,6 +8,7 @@ set search_path = ''
 as $$
 declare
     flag public.feature_flags := coalesce(new, old);
+    reason text := nullif(current_setting('montoit.reason', true), '');
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
@@ -18,6 +19,14 @@ begin
             change := case when new.is_enabled then 'enabled' else 'disabled' end;
         end if;
     end if;
+    if reason is null then
+        begin
+            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
+        exception
+            when data_exception then
+                null; -- headers that are not JSON give no reason
+        end;
+    end if;
     insert into public.feature_flag_history
         (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
     values (
@@ -27,8 +36,8 @@ begin
         case when tg_op <> 'INSERT' then to_jsonb(old) end,
         case when tg_op <> 'DELETE' then to_jsonb(new) end,
         montoit.current_user_id(),
-        coalesce(nullif(current_setting('montoit.actor', true), ''), session_user),
-        nullif(current_setting('montoit.reason', true), '')
+        montoit.caller_role(),
+        reason
     );
     return null;
 end;

@@ -1,42 +1,89 @@
--- Upserts InTouch's credentials from pg_temp.intouch_credentials (key_name, value_hex, metadata) into the rows
--- of one environment, and deactivates the other environment's.
+-- Stores InTouch's credentials from pg_temp.intouch_credentials (key_name, value_hex, metadata) as the active ones
+-- of one environment, deactivates the other environment's, and returns the names whose values changed.
+--
+-- target_store is table, vault, or auto: the Vault where it is installed. Every value of InTouch ends up in the
+-- same store, those of the other environment too, and a secret of the Vault keeps its id.
 --
 -- Values come through a temporary table, which no log and no statistic shows. Whatever fails, an operator's own
 -- constraint or trigger included, is raised again without the message, which may quote the row.
-create or replace function montoit.store_credentials(target_environment text, target_endpoint text)
-returns void
+create or replace function montoit.store_credentials(
+    target_environment text, target_endpoint text, target_store text
+)
+returns text[]
 language plpgsql
 set search_path = ''
 as $$
 declare
+    to_vault boolean := target_store = 'vault'
+        or (target_store = 'auto' and to_regprocedure('vault.create_secret(text, text, text, uuid)') is not null);
+    credential record;
+    secret uuid;
+    secret_name text;
+    changed text[] := '{}';
     state text;
     constraint_of text;
     table_of text;
 begin
-    insert into public.api_keys as stored
-        (service_name, key_name, key_value, endpoint, environment, is_active, metadata)
-    select
-        'intouch', given.key_name, convert_from(decode(given.value_hex, 'hex'), 'UTF8'), target_endpoint,
-        target_environment, true, given.metadata
-    from pg_temp.intouch_credentials as given
-    on conflict (service_name, key_name, environment) do update set
-        key_value = excluded.key_value,
-        endpoint = excluded.endpoint,
-        is_active = true,
-        metadata = stored.metadata || excluded.metadata;
+    for credential in
+        select
+            given.key_name, target_environment as environment, given.metadata,
+            convert_from(decode(given.value_hex, 'hex'), 'UTF8') as value,
+            stored.value as former_value, stored.secret_id as former_secret, true as is_given
+        from pg_temp.intouch_credentials as given
+        left join montoit.read_credentials('intouch') as stored
+            on stored.key_name = given.key_name and stored.environment = target_environment
+        union all
+        select
+            stored.key_name, stored.environment, '{}', stored.value, stored.value, stored.secret_id, false
+        from montoit.read_credentials('intouch') as stored
+        where (stored.secret_id is null) = to_vault
+          and stored.value is not null
+          and (stored.environment <> target_environment
+               or stored.key_name not in (select given.key_name from pg_temp.intouch_credentials as given))
+    loop
+        secret := null;
+        if to_vault then
+            secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);
+            select id into secret from vault.decrypted_secrets
+            where id = credential.former_secret or name = secret_name
+            order by (id = credential.former_secret) desc nulls last
+            limit 1;
+            if secret is null then
+                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
+            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
+                perform vault.update_secret(secret, credential.value);
+            end if;
+        elsif credential.former_secret is not null then
+            delete from vault.secrets where id = credential.former_secret;
+        end if;
+
+        insert into public.api_keys as stored
+            (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
+        values (
+            'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
+            target_endpoint, credential.environment, credential.is_given, credential.metadata
+        )
+        on conflict (service_name, key_name, environment) do update set
+            key_value = excluded.key_value,
+            secret_id = excluded.secret_id,
+            endpoint = case when credential.is_given then excluded.endpoint else stored.endpoint end,
+            is_active = credential.is_given or stored.is_active,
+            metadata = stored.metadata || excluded.metadata;
+
+        if credential.former_value is distinct from credential.value then
+            changed := changed || credential.key_name;
+        end if;
+    end loop;
 
     update public.api_keys set is_active = false
     where service_name = 'intouch' and environment <> target_environment and is_active;
+    set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+    return changed;
 exception
     when others then
         get stacked diagnostics
             state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        raise exception using
-            errcode = state,
-            message = format(
-                'Les identifiants n''ont pas été enregistrés (SQLSTATE %s%s%s).', state,
-                coalesce(', contrainte ' || nullif(constraint_of, ''), ''),
-                coalesce(', table ' || nullif(table_of, ''), '')
-            );
+        perform montoit.raise_without_values(state, constraint_of, table_of);
+        return null;
 end;
 $$;

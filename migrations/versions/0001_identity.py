@@ -44,12 +44,25 @@ SCHEMA = """
 create schema if not exists montoit;
 comment on schema montoit is 'Private parts of montoit_db. Not to be exposed by the API.';
 revoke all on schema montoit from public, anon, authenticated, service_role;
+grant usage on schema montoit to anon, authenticated, service_role;
+
+create table if not exists montoit.administrators (
+    user_id uuid not null,
+    created_at timestamptz default now() not null,
+    constraint administrators_pkey primary key (user_id)
+);
+comment on table montoit.administrators is
+    'Users who administer flags, besides those whose JWT says so in app_metadata.role.';
+alter table montoit.administrators enable row level security;
+revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
 alter table public.alembic_version enable row level security;
 revoke all on table public.alembic_version from public, anon, authenticated, service_role;
 """
 
-FUNCTIONS = ("jwt_claims", "current_user_id", "touch_updated_at", "refuse_to_lose_rows")
+# What policies and the exposed functions call as their caller; the others are for the migration role.
+CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "sees_everything")
+FUNCTIONS = (*CALLED_BY_API_ROLES, "roles_of", "touch_updated_at", "refuse_to_lose_rows")
 
 
 def upgrade() -> None:
@@ -59,11 +72,19 @@ def upgrade() -> None:
     for function in FUNCTIONS:
         run_file(f"{function}_v01")
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
+    for function in CALLED_BY_API_ROLES:
+        run(f"grant execute on function montoit.{function} to anon, authenticated, service_role;")
 
 
 def downgrade() -> None:
     """Drop the schema. Roles stay, since other databases of the cluster may use them."""
+    run("lock table montoit.administrators in access exclusive mode;")
     refuse_to_lose_rows()
     for function in reversed(FUNCTIONS):
         run(f"drop function montoit.{function};")
-    run("drop schema montoit;")
+    run(
+        """
+        drop table montoit.administrators;
+        drop schema montoit;
+        """
+    )

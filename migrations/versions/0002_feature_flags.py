@@ -1,14 +1,23 @@
 """Feature flags, their history and overrides."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
 
 revision = "0002"
 down_revision = "0001"
 
+before_upgrade = refuse_to_adopt(
+    "feature_flags",
+    "feature_flag_history",
+    "feature_flag_overrides",
+    "api_keys",
+    "payment_logs",
+    "sms_logs",
+    "whatsapp_logs",
+)
 before_downgrade = refuse_to_lose_rows
 
 TABLES = """
-create table if not exists public.feature_flags (
+create table public.feature_flags (
     id uuid default gen_random_uuid() not null,
     key text not null,
     name text not null,
@@ -42,7 +51,7 @@ comment on column public.feature_flags.allowed_roles is 'Roles that may use it; 
 comment on column public.feature_flags.created_by is 'User who made it; null: a migration.';
 comment on column public.feature_flags.updated_by is 'User who changed it last; null: a migration.';
 
-create table if not exists public.feature_flag_history (
+create table public.feature_flag_history (
     id uuid default gen_random_uuid() not null,
     feature_flag_id uuid not null,
     flag_key text not null,
@@ -57,7 +66,7 @@ create table if not exists public.feature_flag_history (
     constraint feature_flag_history_action_check
         check (action in ('created', 'enabled', 'disabled', 'updated', 'deleted'))
 );
-create index if not exists idx_feature_flag_history_feature_flag_id_changed_at
+create index idx_feature_flag_history_feature_flag_id_changed_at
     on public.feature_flag_history (feature_flag_id, changed_at);
 comment on table public.feature_flag_history is
     'Every change of a feature flag: who, what and why. Written by a trigger only.';
@@ -65,10 +74,10 @@ comment on column public.feature_flag_history.feature_flag_id is 'No foreign key
 comment on column public.feature_flag_history.previous_value is 'The row before; null: it was created.';
 comment on column public.feature_flag_history.new_value is 'The row after; null: it was deleted.';
 comment on column public.feature_flag_history.changed_by is 'The JWT''s user; null: nobody signed in.';
-comment on column public.feature_flag_history.actor is 'Database role or tool that made the change.';
+comment on column public.feature_flag_history.actor is 'Database role that made the change.';
 comment on column public.feature_flag_history.reason is 'Why, where the author said so.';
 
-create table if not exists public.feature_flag_overrides (
+create table public.feature_flag_overrides (
     id uuid default gen_random_uuid() not null,
     feature_flag_id uuid not null,
     user_id uuid not null,
@@ -112,13 +121,29 @@ create or replace trigger record_flag_change after insert or update or delete on
 """
 
 
+# Anonymous visitors ask as nobody, and are told of the flags that are for everyone.
+FUNCTION_GRANTS = """
+revoke all on function
+    montoit.bucket, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
+    from public, anon, authenticated, service_role;
+grant execute on function montoit.check_flags, public.check_feature_flag, public.check_feature_flags
+    to anon, authenticated, service_role;
+"""
+
+
 def upgrade() -> None:
-    """Create the tables closed to the API roles, fill in the flags, then start to keep history."""
+    """Create the tables, fill in the flags, start to keep history, then open what each role may see."""
     run(TABLES)
     run_file("feature_flag_seed_v01")
     run(SEED)
     run_file("record_flag_change_v01")
     run(TRIGGERS)
+    run_file("feature_flags_policies_v01")
+    run_file("bucket_v01")
+    run_file("check_flags_v01")
+    run_file("check_feature_flag_v01")
+    run_file("check_feature_flags_v01")
+    run(FUNCTION_GRANTS)
 
 
 def downgrade() -> None:
@@ -130,6 +155,10 @@ def downgrade() -> None:
     refuse_to_lose_rows()
     run(
         """
+        drop function public.check_feature_flags;
+        drop function public.check_feature_flag;
+        drop function montoit.check_flags;
+        drop function montoit.bucket;
         drop table public.feature_flag_overrides;
         drop table public.feature_flags;
         drop function montoit.record_flag_change;

@@ -1,14 +1,15 @@
 """Credentials of the services."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
 
 revision = "0003"
 down_revision = "0002"
 
+before_upgrade = refuse_to_adopt("api_keys", "payment_logs", "sms_logs", "whatsapp_logs")
 before_downgrade = refuse_to_lose_rows
 
 TABLE = """
-create table if not exists public.api_keys (
+create table public.api_keys (
     id uuid default gen_random_uuid() not null,
     service_name text not null,
     key_name text not null,
@@ -37,25 +38,56 @@ comment on column public.api_keys.last_used_at is 'Last read by a caller; null: 
 alter table public.api_keys enable row level security;
 revoke all on table public.api_keys from public, anon, authenticated, service_role;
 
-create or replace trigger touch_updated_at before update on public.api_keys
+create or replace trigger touch_updated_at
+    before update of key_name, key_value, secret_id, endpoint, environment, is_active, metadata on public.api_keys
     for each row execute function montoit.touch_updated_at();
+"""
+
+GRANTS = """
+revoke all on function
+    montoit.store_credentials, montoit.deactivate_credentials, montoit.raise_without_values,
+    montoit.read_credentials, public.get_api_keys
+    from public, anon, authenticated, service_role;
+grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
+"""
+
+# Secrets that only our rows point to would be lost to everyone's sight in the Vault.
+DROP_SECRETS = """
+do $$
+begin
+    if to_regclass('vault.secrets') is not null then
+        delete from vault.secrets
+        where id in (select secret_id from public.api_keys where service_name = 'intouch');
+    end if;
+end;
+$$;
 """
 
 
 def upgrade() -> None:
-    """Create the table closed to the API roles, and the function that fills it."""
+    """Create the table, open what each role may see, and add the functions that fill and read it."""
     run(TABLE)
+    run_file("api_keys_policies_v01")
+    run_file("read_credentials_v01")
+    run_file("raise_without_values_v01")
     run_file("store_credentials_v01")
-    run("revoke all on function montoit.store_credentials from public, anon, authenticated, service_role;")
+    run_file("deactivate_credentials_v01")
+    run_file("get_api_keys_v01")
+    run(GRANTS)
 
 
 def downgrade() -> None:
-    """Drop them, once nobody can write to the table and it is empty."""
+    """Drop them, once nobody can write to the table and it is empty or may be lost."""
     run("lock table public.api_keys in access exclusive mode;")
     refuse_to_lose_rows()
+    run(DROP_SECRETS)
     run(
         """
+        drop function public.get_api_keys;
+        drop function montoit.deactivate_credentials;
         drop function montoit.store_credentials;
+        drop function montoit.raise_without_values;
+        drop function montoit.read_credentials;
         drop table public.api_keys;
         """
     )

@@ -1,14 +1,15 @@
 """Logs of payments, SMS and WhatsApp."""
 
-from migrations.statements import refuse_to_lose_rows, run
+from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
 
 revision = "0004"
 down_revision = "0003"
 
+before_upgrade = refuse_to_adopt("payment_logs", "sms_logs", "whatsapp_logs")
 before_downgrade = refuse_to_lose_rows
 
 TABLES = """
-create table if not exists public.payment_logs (
+create table public.payment_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     provider text default 'intouch' not null,
@@ -38,7 +39,7 @@ comment on column public.payment_logs.phone_number is 'Payer''s number; null: no
 comment on column public.payment_logs.intouch_transaction_id is 'InTouch''s reference; null: none yet.';
 comment on column public.payment_logs.raw_callback is 'InTouch''s call back; null: none yet.';
 
-create table if not exists public.sms_logs (
+create table public.sms_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     provider text default 'intouch' not null,
@@ -59,7 +60,7 @@ create table if not exists public.sms_logs (
 comment on table public.sms_logs is 'SMS sent through InTouch.';
 comment on column public.sms_logs.intouch_sms_id is 'InTouch''s reference; null: none yet.';
 
-create table if not exists public.whatsapp_logs (
+create table public.whatsapp_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     provider text default 'intouch' not null,
@@ -108,10 +109,11 @@ LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
 
 
 def upgrade() -> None:
-    """Create the tables closed to the API roles."""
+    """Create the tables, and open what each role may see."""
     run(TABLES)
     for table in LOGS:
         run(CLOSE.format(table=table))
+    run_file("service_logs_policies_v01")
 
 
 def downgrade() -> None:

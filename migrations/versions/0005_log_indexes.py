@@ -17,7 +17,7 @@ INDEXES = [
 def upgrade() -> None:
     """Create the indexes on tables that are still empty."""
     for index, table, column in INDEXES:
-        run(f"create index if not exists {index} on public.{table} ({column});")
+        run(f"create index {index} on public.{table} ({column});")
 
 
 def downgrade() -> None:

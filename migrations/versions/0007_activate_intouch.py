@@ -5,10 +5,11 @@ Data only. Downgrading is the rollback: services off, credentials inactive, valu
 
 import json
 
+import sqlalchemy as sa
 from alembic import context, op
 
 from migrations.statements import run
-from montoit_db.errors import MontoitError
+from montoit_db.errors import MontoitError, SettingsError
 from montoit_db.settings import InTouchSettings
 
 revision = "0007"
@@ -34,13 +35,15 @@ create temporary table intouch_credentials (
 
 # A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
 SWITCH_ON = """
-insert into public.feature_flags as flag
-    (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
+create temporary table intouch_services on commit drop as
 select
-    service.key, service.name, service.category, true, true,
-    current_setting('montoit.environment'),
-    coalesce(nullif(current_setting('montoit.rollout_percentage'), '')::integer, 100),
-    service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now())
+    service.key, service.name, service.category,
+    coalesce(
+        nullif(current_setting('montoit.rollout_percentage'), '')::integer,
+        case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+        100
+    ) as share,
+    service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata
 from (values
     ('intouch_payment', 'Paiements InTouch', 'payment',
      '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
@@ -55,57 +58,73 @@ from (values
     ('sms_notifications', 'Notifications SMS', 'notification', '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
     ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
 ) as service (key, name, category, metadata)
+left join public.feature_flags as flag on flag.key = service.key;
+
+insert into public.feature_flags as flag
+    (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
+select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
+from pg_temp.intouch_services
 on conflict (key) do update set
     is_enabled = true,
     requires_credentials = true,
     credentials_status = excluded.credentials_status,
-    rollout_percentage = case
-        when current_setting('montoit.rollout_percentage') = '' and flag.metadata ? 'activated_at'
-            then flag.rollout_percentage
-        else excluded.rollout_percentage
-    end,
+    rollout_percentage = excluded.rollout_percentage,
     metadata = flag.metadata || excluded.metadata;
 """
 
 # Reads everything back: a trigger of somebody else may have had other plans.
-VERIFY_ON = """
+VERIFY_CREDENTIALS = """
 do $$
 declare
     ordered_environment text := current_setting('montoit.environment');
-    ordered_share text := current_setting('montoit.rollout_percentage');
     credentials integer;
     others integer;
-    services integer;
 begin
     select count(*) into credentials
     from pg_temp.intouch_credentials as given
-    join public.api_keys as stored on stored.service_name = 'intouch' and stored.key_name = given.key_name
+    join montoit.read_credentials('intouch') as stored on stored.key_name = given.key_name
     where stored.environment = ordered_environment
       and stored.is_active
-      and stored.key_value = convert_from(decode(given.value_hex, 'hex'), 'UTF8');
+      and stored.value = convert_from(decode(given.value_hex, 'hex'), 'UTF8');
 
     select count(*) into others
     from public.api_keys
     where service_name = 'intouch' and environment <> ordered_environment and is_active;
 
-    select count(*) into services
-    from public.feature_flags
-    where key in (
-            'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
-            'sms_notifications', 'whatsapp_notifications'
-        )
-      and is_enabled
-      and credentials_status = ordered_environment
-      and (ordered_share = '' or rollout_percentage::text = ordered_share);
-
-    if (credentials, others, services) is distinct from (6, 0, 7) then
+    if (credentials, others) is distinct from (6, 0) then
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/6 identifiants, '
-                '%s d''un autre environnement encore actifs, et %s/7 services. Cherchez un déclencheur (trigger) '
-                'ajouté à public.api_keys ou à public.feature_flags.',
-                credentials, others, services
+                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/6 identifiants, et %s '
+                'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
+                credentials, others
+            );
+    end if;
+end;
+$$;
+"""
+
+VERIFY_SERVICES = """
+do $$
+declare
+    services integer;
+begin
+    select count(*) into services
+    from pg_temp.intouch_services as ordered
+    join public.feature_flags as flag on flag.key = ordered.key
+    where flag.is_enabled
+      and flag.requires_credentials
+      and flag.credentials_status = current_setting('montoit.environment')
+      and flag.rollout_percentage = ordered.share
+      and flag.metadata @> ordered.metadata;
+
+    if services <> 7 then
+        raise exception using
+            errcode = 'MT002',
+            message = format(
+                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/7 services comme '
+                'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
+                services
             );
     end if;
 end;
@@ -121,7 +140,7 @@ where key in (
     'sms_notifications', 'whatsapp_notifications'
 );
 
-update public.api_keys set is_active = false where service_name = 'intouch' and is_active;
+select montoit.deactivate_credentials();
 
 do $$
 declare
@@ -155,16 +174,17 @@ def before_upgrade() -> None:
     """Refuse settings that cannot be used before any revision is applied."""
     if context.is_offline_mode():
         raise MontoitError("L'activation ne s'écrit pas encore en script : alembic upgrade 0006 --sql s'arrête avant.")
-    InTouchSettings.from_environment()
+    order = InTouchSettings.from_environment()
+    check_store(context.get_bind(), order)
+    context.config.attributes["order"] = order  # read once: a secret may come from a pipe
 
 
 def upgrade() -> None:
     """Store the credentials, switch the services on, and read both back."""
-    order = InTouchSettings.from_environment()
-    give_order(order)
-    store_credentials(order)
+    order: InTouchSettings = context.config.attributes["order"]
+    store_credentials(op.get_bind(), order)
     run(SWITCH_ON)
-    run(VERIFY_ON)
+    run(VERIFY_SERVICES)
 
 
 def downgrade() -> None:
@@ -172,9 +192,26 @@ def downgrade() -> None:
     run(SWITCH_OFF)
 
 
-def give_order(order: InTouchSettings) -> None:
-    """Tell the transaction what was ordered; nothing of it is secret."""
-    op.get_bind().exec_driver_sql(
+def check_store(connection: sa.Connection, order: InTouchSettings) -> None:
+    """Refuse the Vault where there is none.
+
+    Raises:
+        SettingsError: `MONTOIT_CREDENTIAL_STORE` is `vault` and the database has no Vault.
+
+    """
+    if order.credential_store != "vault":
+        return
+    if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
+        problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"
+        raise SettingsError([f"MONTOIT_CREDENTIAL_STORE : {problem}"])
+
+
+def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list[str]:
+    """Store the six values, read them back, and return the names of those that changed.
+
+    They go by COPY, which no log shows, and the server does the rest. `montoit-db rotate` does the same.
+    """
+    connection.exec_driver_sql(
         "select set_config('montoit.environment', %(environment)s, true),"
         " set_config('montoit.rollout_percentage', %(share)s, true),"
         " set_config('montoit.reason', %(reason)s, true)",
@@ -184,16 +221,14 @@ def give_order(order: InTouchSettings) -> None:
             "reason": f"alembic upgrade 0007 ({order.environment})",
         },
     )
-
-
-def store_credentials(order: InTouchSettings) -> None:
-    """Hand the values over by COPY, which no log shows, and have the server store them."""
-    run(CREDENTIALS_TABLE)
-    cursor = op.get_bind().connection.cursor()
+    connection.exec_driver_sql(CREDENTIALS_TABLE)
+    cursor = connection.connection.cursor()
     with cursor.copy("copy pg_temp.intouch_credentials (key_name, value_hex, metadata) from stdin") as copy:
         for key_name, metadata in CREDENTIALS.items():
             copy.write_row((key_name, order.credentials[key_name].encode().hex(), json.dumps(metadata)))
-    op.get_bind().exec_driver_sql(
-        "select montoit.store_credentials(%(environment)s, %(endpoint)s)",
-        {"environment": order.environment, "endpoint": order.base_url},
-    )
+    changed = connection.exec_driver_sql(
+        "select montoit.store_credentials(%(environment)s, %(endpoint)s, %(store)s)",
+        {"environment": order.environment, "endpoint": order.base_url, "store": order.credential_store},
+    ).scalar_one()
+    connection.exec_driver_sql(VERIFY_CREDENTIALS, execution_options={"no_parameters": True})
+    return list(changed)

@@ -14,6 +14,7 @@ from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+ACTIVATION = "0007"  # the revision that switches InTouch on
 State = Literal["active", "partial", "not_configured", "inactive", "missing"]
 
 WIDTH = 60  # columns between the frame's sides, as in the guide
@@ -64,9 +65,11 @@ class Report:
         return self.credentials.configured == self.credentials.expected and self.active_services == len(self.services)
 
 
-# Tables that are not there yet, or not yet ours, hold nothing. One statement, and no exception to catch.
+# Tables that are not there yet, or not yet ours, hold nothing. A role that may not see every row gets an error
+# instead of an answer that looks like "nothing there".
 _OURS = """
 select
+    set_config('row_security', 'off', true),
     to_regclass('public.alembic_version') is not null,
     exists (select from pg_attribute where attrelid = to_regclass('public.api_keys') and attname = 'secret_id'),
     to_regclass('montoit.feature_flag_seed') is not null
@@ -87,7 +90,7 @@ where key = any(%(keys)s)
 
 def read(connection: Connection) -> Report:
     """Read the state from the database; works at any revision, on an empty database too."""
-    has_revision, has_credentials, has_flags = connection.exec_driver_sql(_OURS).one()
+    _, has_revision, has_credentials, has_flags = connection.exec_driver_sql(_OURS).one()
     revision = None
     if has_revision:
         revision = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
@@ -249,7 +252,7 @@ def nothing_to_do(report: Report, environment: str) -> str:
             f"InTouch y est en {report.environment}, et INTOUCH_ENVIRONMENT demande {environment} : pour changer, "
             "alembic downgrade -1, puis alembic upgrade head."
         )
-    elif report.environment and not report.operational:
+    elif report.revision == ACTIVATION and not report.operational:
         lines.append("InTouch n'est pas opérationnel pour autant. Voyez : montoit-db status")
     return "\n".join(lines)
 
@@ -259,6 +262,8 @@ def tell(text: str) -> None:
 
     A deployment is over by then: what cannot be printed must not make it look failed.
     """
+    if sys.stdout is None:  # closed by whoever started us
+        return
     try:
         encoding = sys.stdout.encoding or "utf-8"  # none: a string buffer
         try:

@@ -64,7 +64,7 @@ class FeatureFlagHistory(Base):
     previous_value: Mapped[Json | None] = mapped_column(comment="The row before; null: it was created.")
     new_value: Mapped[Json | None] = mapped_column(comment="The row after; null: it was deleted.")
     changed_by: Mapped[UUID | None] = mapped_column(comment="The JWT's user; null: nobody signed in.")
-    actor: Mapped[str] = mapped_column(comment="Database role or tool that made the change.")
+    actor: Mapped[str] = mapped_column(comment="Database role that made the change.")
     changed_at: Mapped[CreatedAt]
     reason: Mapped[str | None] = mapped_column(comment="Why, where the author said so.")
 

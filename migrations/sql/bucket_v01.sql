@@ -1,0 +1,15 @@
+-- A user's place in a flag's rollout, 0 to 9999: the first seven bytes of SHA-256 over `<flag>:<user>`, which
+-- stay positive in a bigint. Salted by the flag, so that two flags at 50 % choose different halves.
+create or replace function montoit.bucket(flag_key text, user_id uuid)
+returns integer
+language plpgsql
+immutable
+strict
+parallel safe
+set search_path = ''
+as $$
+begin
+    return ('x' || substr(encode(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 'hex'), 1, 14))
+        ::bit(56)::bigint % 10000;
+end;
+$$;

@@ -1,0 +1,17 @@
+-- Raises an error about credentials again, with nothing of the row: its message may quote one.
+create or replace function montoit.raise_without_values(state text, constraint_of text, table_of text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- Only names that exist; whoever raised the error may have put anything there.
+    raise exception using
+        errcode = state,
+        message = format(
+            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s%s).', state,
+            (select ', contrainte ' || max(conname) from pg_catalog.pg_constraint where conname = constraint_of),
+            (select ', table ' || max(relname) from pg_catalog.pg_class where relname = table_of)
+        );
+end;
+$$;

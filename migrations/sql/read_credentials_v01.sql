@@ -1,0 +1,23 @@
+-- The stored credentials of a service with their values, wherever these are kept. Runs as the caller, who needs
+-- the rights on api_keys and on the Vault.
+create or replace function montoit.read_credentials(service text)
+returns table (id uuid, key_name text, environment text, is_active boolean, secret_id uuid, value text)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    if to_regclass('vault.decrypted_secrets') is null then
+        return query
+        select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
+        from public.api_keys as k
+        where k.service_name = service;
+    else
+        return query
+        select k.id, k.key_name, k.environment, k.is_active, k.secret_id, coalesce(k.key_value, s.decrypted_secret)
+        from public.api_keys as k
+        left join vault.decrypted_secrets as s on s.id = k.secret_id
+        where k.service_name = service;
+    end if;
+end;
+$$;

@@ -1,0 +1,52 @@
+"""InTouch's credentials after the activation: are they the environment's, and put them right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from montoit_db import deployment
+from montoit_db.errors import MontoitError
+from montoit_db.intouch import report
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from montoit_db.settings import InTouchSettings
+
+
+class NotActivatedError(MontoitError):
+    """There is no activation whose credentials could change."""
+
+
+def differing(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
+    """Return the names of the credentials that the database does not have as `order` has them."""
+    rows = connection.exec_driver_sql(
+        "select key_name, value from montoit.read_credentials('intouch')"
+        " where is_active and environment = %(environment)s",
+        {"environment": order.environment},
+    )
+    stored: dict[str, str] = {row[0]: row[1] for row in rows}
+    return tuple(name for name, value in order.credentials.items() if stored.get(name) != value)
+
+
+def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
+    """Store the credentials of `order`, services staying as they are; return the names of those that changed.
+
+    The caller commits. Secrets of the Vault keep their ids.
+
+    Raises:
+        NotActivatedError: InTouch is not on, or is on in the other environment.
+        SettingsError: the Vault is asked for and not there.
+
+    """
+    state = report.read(connection)
+    if state.revision != report.ACTIVATION or state.environment is None:
+        raise NotActivatedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
+    if state.environment != order.environment:
+        raise NotActivatedError(
+            f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {order.environment} : rien n'a été "
+            "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
+        )
+    activation = deployment.activation()
+    activation.check_store(connection, order)
+    return tuple(activation.store_credentials(connection, order))

@@ -1,0 +1,91 @@
+"""The kinds of PostgreSQL that the package is for, as a migration role finds them that is no superuser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tests.conftest import ROOT
+from tests.database import Database
+
+if TYPE_CHECKING:
+    from tests.conftest import Templates
+
+Platform = Literal["plain", "supabase before October 2026", "supabase after October 2026"]
+PLATFORMS: tuple[Platform, ...] = ("plain", "supabase before October 2026", "supabase after October 2026")
+
+OWNER = "montoit_owner"
+PASSWORD = "owner"
+
+# Supabase Vault 0.3: its signatures, its grants (nobody inserts or updates the table), its unique names. A
+# secret is kept encoded, so that whoever reads the table instead of the view gets no value.
+VAULT = f"""
+create schema vault;
+create table vault.secrets (
+    id uuid primary key default gen_random_uuid(),
+    name text,
+    description text not null default '',
+    secret text not null,
+    key_id uuid,
+    nonce bytea,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+create unique index secrets_name_idx on vault.secrets (name) where name is not null;
+create view vault.decrypted_secrets as
+select id, name, description, secret, convert_from(decode(secret, 'base64'), 'UTF8') as decrypted_secret,
+       key_id, nonce, created_at, updated_at
+from vault.secrets;
+create function vault.create_secret(
+    new_secret text, new_name text default null, new_description text default '', new_key_id uuid default null
+) returns uuid language sql security definer set search_path = '' as $$
+    insert into vault.secrets (secret, name, description, key_id)
+    values (encode(convert_to(new_secret, 'UTF8'), 'base64'), new_name, new_description, new_key_id)
+    returning id;
+$$;
+create function vault.update_secret(
+    secret_id uuid, new_secret text default null, new_name text default null, new_description text default null,
+    new_key_id uuid default null
+) returns void language sql security definer set search_path = '' as $$
+    update vault.secrets set
+        secret = coalesce(encode(convert_to(new_secret, 'UTF8'), 'base64'), secret),
+        name = coalesce(new_name, name),
+        description = coalesce(new_description, description),
+        key_id = coalesce(new_key_id, key_id),
+        updated_at = now()
+    where id = secret_id;
+$$;
+revoke all on all functions in schema vault from public;
+grant usage on schema vault to {OWNER}, service_role;
+grant select, delete on vault.secrets, vault.decrypted_secrets to {OWNER}, service_role;
+grant execute on all functions in schema vault to {OWNER}, service_role;
+"""
+
+# What Supabase did for every new table and function of `public`, until 30 October 2026.
+OLD_DEFAULT_PRIVILEGES = f"""
+alter default privileges for role {OWNER} in schema public
+    grant all on tables to anon, authenticated, service_role;
+alter default privileges for role {OWNER} in schema public
+    grant all on functions to anon, authenticated, service_role;
+alter default privileges for role {OWNER} in schema public
+    grant all on sequences to anon, authenticated, service_role;
+"""
+
+
+def create_roles(database: Database) -> None:
+    """Create the API roles, as a superuser did on every platform, and the migration role."""
+    script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
+    database.execute(script.split('API_ROLES = """')[1].split('"""')[0])
+    if not database.value(f"select count(*) from pg_roles where rolname = '{OWNER}'"):
+        database.execute(f"create role {OWNER} login createrole bypassrls password '{PASSWORD}'")
+
+
+def create_platform(templates: Templates, platform: Platform) -> tuple[Database, Database]:
+    """Return an empty database of this kind twice: as its superuser, and as its owner who migrates it."""
+    database = templates.create("template0")
+    create_roles(database)
+    database.execute(f"alter database {database.name} owner to {OWNER}")
+    if platform != "plain":
+        database.execute(VAULT)
+    if platform == "supabase before October 2026":
+        database.execute(OLD_DEFAULT_PRIVILEGES)
+    return database, Database(database.url.set(username=OWNER, password=PASSWORD))

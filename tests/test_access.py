@@ -1,0 +1,287 @@
+"""Who may do what: every caller, every object, every verb, on every platform."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.exc import ProgrammingError
+
+from montoit_db.database import make_engine
+from tests.conftest import PRODUCTION, Alembic
+from tests.platforms import PLATFORMS, Platform, create_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import CursorResult
+
+    from tests.conftest import Templates
+    from tests.database import Database
+
+USER = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+ADMIN = "33333333-3333-4333-8333-333333333333"
+DENIED = "42501"
+
+
+class Caller(NamedTuple):
+    """A request as PostgREST hands it on: the database role and the JWT's claims."""
+
+    role: str
+    claims: str
+
+
+def claims(role: str, user: str, **more: object) -> str:
+    return json.dumps({"role": role, "sub": user, **more})
+
+
+CALLERS = {
+    "anon": Caller("anon", '{"role": "anon"}'),
+    "nobody": Caller("authenticated", "not json"),
+    "user": Caller("authenticated", claims("authenticated", USER)),
+    "administrator": Caller("authenticated", claims("authenticated", ADMIN, app_metadata={"role": "admin"})),
+    "service": Caller("service_role", '{"role": "service_role"}'),
+}
+
+SETUP = f"""
+insert into public.feature_flag_overrides (feature_flag_id, user_id, is_enabled)
+select id, u, true from public.feature_flags, unnest(array['{USER}', '{OTHER}']::uuid[]) as u where key = 'debug_mode';
+insert into public.payment_logs (user_id, amount, payment_method, partner_transaction_id, status)
+values ('{USER}', 1000, 'wave', 'a', 'success'), ('{OTHER}', 2000, 'wave', 'b', 'failed');
+insert into public.sms_logs (user_id, phone_number, message, partner_transaction_id)
+values ('{USER}', '+2250701020304', 'm', 'a'), ('{OTHER}', '+2250701020305', 'm', 'b');
+insert into public.whatsapp_logs (user_id, phone_number, message, partner_transaction_id)
+values ('{USER}', '+2250701020304', 'm', 'a'), ('{OTHER}', '+2250701020305', 'm', 'b');
+insert into public.api_keys (service_name, key_name, environment) values ('brevo', 'token', 'production');
+"""
+
+
+@pytest.fixture(scope="module", params=PLATFORMS)
+def platform(request: pytest.FixtureRequest, templates: Templates) -> Iterator[tuple[Platform, Database]]:
+    """An activated database of each kind, migrated by its owner, with rows of two users."""
+    superuser, owner = create_platform(templates, request.param)
+    Alembic(owner).succeeds("upgrade", "head", environment=PRODUCTION)
+    owner.execute(SETUP)
+    yield request.param, superuser
+    templates.drop(superuser.name)
+
+
+def attempt(database: Database, caller: Caller, sql: str) -> int | str:
+    """Return how many rows a statement sees or changes, or the SQLSTATE; nothing of it stays."""
+    try:
+        with make_engine(database.url).connect() as connection:
+            return ask(connection.exec_driver_sql, caller, sql).rowcount
+    except ProgrammingError as error:
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        return DENIED
+
+
+def ask(execute: Any, caller: Caller, sql: str) -> CursorResult[Any]:  # noqa: ANN401 -- a bound method
+    execute(f"set local role {caller.role}")
+    execute("select set_config('request.jwt.claims', %(claims)s, true)", {"claims": caller.claims})
+    result: CursorResult[Any] = execute(sql, execution_options={"no_parameters": True})
+    return result
+
+
+NO = (DENIED,) * 5
+ONLY_SERVICE = (DENIED, DENIED, DENIED, DENIED)
+VALUELESS = "keys without a value"  # one where values are in the table, all where they are in the Vault
+
+# statement → what anon, nobody, a user, an administrator and the service get: rows, or 42501
+TABLES: dict[str, dict[str, tuple[int | str, ...]]] = {
+    "public.feature_flags": {
+        "select * from {}": (DENIED, 39, 39, 39, 39),
+        "insert into {} (key, name, category) values ('new', 'New', 'x')": (DENIED, DENIED, DENIED, 1, 1),
+        "update {} set is_enabled = not is_enabled": (DENIED, 0, 0, 39, 39),
+        "delete from {} where key = 'debug_mode'": (DENIED, 0, 0, 1, 1),
+    },
+    "public.feature_flag_history": {
+        "select * from {}": (DENIED, 0, 0, 7, 7),
+        "insert into {} (feature_flag_id, flag_key, action, actor)"
+        " values (gen_random_uuid(), 'x', 'updated', 'me')": NO,
+        "update {} set reason = 'none'": NO,
+        "delete from {}": NO,
+    },
+    "public.feature_flag_overrides": {
+        "select * from {}": (DENIED, 0, 1, 2, 2),
+        "insert into {} (feature_flag_id, user_id, is_enabled)"
+        f" select id, '{ADMIN}', true from public.feature_flags where key = 'wave_payment'": (
+            DENIED, DENIED, DENIED, 1, 1,
+        ),
+        "update {} set is_enabled = false": (DENIED, 0, 0, 2, 2),
+        "delete from {}": (DENIED, 0, 0, 2, 2),
+    },
+    "public.api_keys": {
+        "select * from {}": (DENIED, 0, 0, VALUELESS, 7),
+        "insert into {} (service_name, key_name) values ('x', 'y')": (*ONLY_SERVICE, 1),
+        "update {} set is_active = not is_active": (DENIED, 0, 0, VALUELESS, 7),
+        "update {} set endpoint = 'https://evil.example'": (*ONLY_SERVICE, 7),
+        "update {} set key_value = 'x' where secret_id is null": (*ONLY_SERVICE, "keys in the table"),
+        "delete from {}": (*ONLY_SERVICE, 7),
+    },
+    "public.payment_logs": {
+        "select * from {}": (DENIED, 0, 1, 2, 2),
+        "insert into {} (amount, payment_method, partner_transaction_id) values (1, 'wave', 'c')": (*ONLY_SERVICE, 1),
+        "update {} set status = 'success'": (*ONLY_SERVICE, 2),
+        "delete from {}": (*ONLY_SERVICE, 2),
+    },
+    **{
+        f"public.{table}": {
+            "select * from {}": (DENIED, 0, 1, 2, 2),
+            "insert into {} (phone_number, message, partner_transaction_id) values ('1', 'm', 'c')": (*ONLY_SERVICE, 1),
+            "update {} set status = 'sent'": (*ONLY_SERVICE, 2),
+            "delete from {}": (*ONLY_SERVICE, 2),
+        }
+        for table in ("sms_logs", "whatsapp_logs")
+    },
+    "public.alembic_version": {
+        "select * from {}": NO,
+        "insert into {} values ('0001')": NO,
+        "update {} set version_num = '0001'": NO,
+        "delete from {}": NO,
+    },
+    "montoit.administrators": {
+        "select * from {}": NO,
+        f"insert into {{}} values ('{USER}')": NO,
+        "update {} set created_at = now()": NO,
+        "delete from {}": NO,
+    },
+    "montoit.feature_flag_seed": {"select * from {}": NO},
+    "public.intouch_prices": {"select * from {}": (DENIED, 0, 0, 2, 2)},
+    "public.intouch_payments_daily": {"select * from {}": (DENIED, 0, 0, 1, 1)},
+    "public.intouch_sms_daily": {"select * from {}": (DENIED, 0, 0, 1, 1)},
+    "public.intouch_whatsapp_daily": {"select * from {}": (DENIED, 0, 0, 1, 1)},
+    "public.intouch_costs": {"select * from {}": (DENIED, 0, 0, 2, 2)},
+    "public.intouch_failure_rate": {"select * from {}": (DENIED, 0, 0, 1, 1)},
+}  # fmt: skip
+
+EVERYONE = (1, 1, 1, 1, 1)
+FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
+    "public.check_feature_flag": {
+        "select {}('wave_payment')": EVERYONE,
+        "select {}('wave_payment', null)": EVERYONE,
+        f"select {{}}('wave_payment', '{USER}')": (1, DENIED, 1, 1, 1),
+        f"select {{}}('wave_payment', '{OTHER}')": (1, DENIED, DENIED, 1, 1),
+    },
+    "public.check_feature_flags": {
+        "select {}()": EVERYONE,
+        f"select {{}}('{USER}')": (1, DENIED, 1, 1, 1),
+        f"select {{}}('{OTHER}')": (1, DENIED, DENIED, 1, 1),
+    },
+    "public.get_api_keys": {"select {}('intouch')": (*ONLY_SERVICE, 1)},
+    "montoit.check_flags": {f"select {{}}('{OTHER}')": (1, DENIED, DENIED, 1, 1)},
+    "montoit.jwt_claims": {"select {}()": EVERYONE},
+    "montoit.current_user_id": {"select {}()": EVERYONE},
+    "montoit.caller_role": {"select {}()": EVERYONE},
+    "montoit.is_admin": {"select {}()": EVERYONE},
+    "montoit.sees_everything": {"select {}()": EVERYONE},
+    "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
+    "montoit.store_credentials": {"select {}('sandbox', 'https://evil.example', 'table')": NO},
+    "montoit.deactivate_credentials": {"select {}()": NO},
+    "montoit.raise_without_values": {"select {}('P0001', '', '')": NO},
+    "montoit.bucket": {f"select {{}}('x', '{USER}')": NO},
+    "montoit.roles_of": {f"select {{}}('{USER}')": NO},
+    "montoit.refuse_to_lose_rows": {"select {}()": NO},
+    "montoit.record_flag_change": {"select {}()": NO},
+    "montoit.touch_updated_at": {"select {}()": NO},
+}
+
+CELLS = [
+    pytest.param(statement.format(name), caller, outcome, id=f"{caller}: {statement.format(name.split('.')[1])[:60]}")
+    for objects in (TABLES, FUNCTIONS)
+    for name, statements in objects.items()
+    for statement, outcomes in statements.items()
+    for caller, outcome in zip(CALLERS, outcomes, strict=True)
+]
+
+
+@pytest.mark.parametrize(("statement", "caller", "outcome"), CELLS)
+def test_matrix(platform: tuple[Platform, Database], statement: str, caller: str, outcome: int | str) -> None:
+    kind, database = platform
+    if outcome == VALUELESS:
+        outcome = 1 if kind == "plain" else 7
+    elif outcome == "keys in the table":
+        outcome = 7 if kind == "plain" else 1
+    assert attempt(database, CALLERS[caller], statement) == outcome
+
+
+def test_the_matrix_is_complete(platform: tuple[Platform, Database]) -> None:
+    _, database = platform
+    relations = database.rows(
+        "select relnamespace::regnamespace || '.' || relname from pg_class"
+        " where relnamespace in ('public'::regnamespace, 'montoit'::regnamespace) and relkind in ('r', 'v', 'm', 'p')"
+    )
+    assert {name for (name,) in relations} == set(TABLES)
+    functions = database.rows(
+        "select pronamespace::regnamespace || '.' || proname from pg_proc"
+        " where pronamespace in ('public'::regnamespace, 'montoit'::regnamespace)"
+    )
+    assert {name for (name,) in functions} == set(FUNCTIONS)
+
+
+def test_every_platform_grants_the_same(platform: tuple[Platform, Database], database: Database) -> None:
+    """Nothing is left to default privileges: the lists of grants are those of a database that has none."""
+    _, migrated = platform
+    Alembic(database).succeeds("upgrade", "head")
+    grants = (
+        "select c.oid::regclass::text, a.grantee::regrole::text, a.privilege_type from pg_class c,"
+        " aclexplode(c.relacl) a where relnamespace in ('public'::regnamespace, 'montoit'::regnamespace)"
+        " and a.grantee <> c.relowner union all"
+        " select p.oid::regprocedure::text, a.grantee::regrole::text, a.privilege_type from pg_proc p,"
+        " aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a"
+        " where pronamespace in ('public'::regnamespace, 'montoit'::regnamespace) and a.grantee <> p.proowner"
+        " order by 1, 2, 3"
+    )
+    assert migrated.rows(grants) == database.rows(grants)
+    assert {row[1] for row in database.rows(grants)} == {"anon", "authenticated", "service_role"}
+
+
+def value(database: Database, caller: Caller, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
+    with make_engine(database.url).connect() as connection:
+        return ask(connection.exec_driver_sql, caller, sql).scalar_one()
+
+
+def test_get_api_keys_returns_the_active_values(platform: tuple[Platform, Database]) -> None:
+    _, database = platform
+    keys = value(database, CALLERS["service"], "select get_api_keys('intouch')")
+    assert keys == {
+        "base_url": "https://apidist.gutouch.net",
+        **{
+            name.removeprefix("INTOUCH_").lower(): secret
+            for name, secret in PRODUCTION.items()
+            if name != "INTOUCH_ENVIRONMENT"
+        },
+    }
+    assert value(database, CALLERS["service"], "select get_api_keys('unknown')") == {}
+    assert value(database, CALLERS["service"], "select get_api_keys(null)") == {}
+
+
+@pytest.mark.parametrize(
+    ("caller", "asked", "is_on"),
+    [
+        ("anon", "null", False),
+        ("anon", f"'{USER}'", False),
+        ("nobody", "null", False),
+        ("user", "null", True),
+        ("user", f"'{USER}'", True),
+        ("administrator", "null", False),
+        ("administrator", f"'{USER}'", True),
+        ("administrator", f"'{ADMIN}'", False),
+        ("service", "null", False),
+        ("service", f"'{OTHER}'", True),
+    ],
+)
+def test_flags_are_answered_for_whom_they_are_asked(
+    platform: tuple[Platform, Database],
+    caller: str,
+    asked: str,
+    is_on: bool,  # noqa: FBT001
+) -> None:
+    """debug_mode is off, but for the user and the other, who have an override."""
+    _, database = platform
+    assert value(database, CALLERS[caller], f"select check_feature_flag('debug_mode', {asked})") is is_on
+    assert value(database, CALLERS[caller], f"select check_feature_flags({asked})")["debug_mode"] is is_on

@@ -16,11 +16,13 @@ import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import database, deployment, settings
-from montoit_db.errors import MontoitError, UnreachableError
+from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Connection
 
 NO, UNUSABLE, UNREACHABLE = 1, 2, 3
 
@@ -45,6 +47,7 @@ def status(*, json_output: Json = False) -> None:
     with _errors():
         with database.connect() as connection:
             state = report.read(connection)
+            differing = _differing(connection, state)
         revision = deployment.revision_state(state.revision)
         if json_output:
             report.tell(
@@ -62,6 +65,11 @@ def status(*, json_output: Json = False) -> None:
             )
         else:
             report.tell(f"{report.summary(state)}\n{revision}")
+            if differing:
+                report.tell(
+                    f"Les credentials de l'environnement diffèrent de ceux de la base : {', '.join(differing)}.\n"
+                    "Pour les enregistrer sans couper les services : montoit-db rotate"
+                )
     raise typer.Exit(0 if state.operational else NO)
 
 
@@ -100,6 +108,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
     app()
+
+
+def _differing(connection: Connection, state: report.Report) -> tuple[str, ...]:
+    """Return which credentials differ, where there are complete ones of the active environment to compare."""
+    try:
+        order = settings.InTouchSettings.from_environment()
+    except SettingsError:
+        return ()  # a status needs no credentials
+    return credentials.differing(connection, order) if order.environment == state.environment else ()
 
 
 @contextmanager

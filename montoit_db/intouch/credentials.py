@@ -26,7 +26,7 @@ def differing(connection: Connection, order: InTouchSettings) -> tuple[str, ...]
         {"environment": order.environment},
     )
     stored: dict[str, str] = {row[0]: row[1] for row in rows}
-    return tuple(name for name, value in order.credentials.items() if stored.get(name) != value)
+    return tuple(sorted(name for name, value in order.credentials.items() if stored.get(name) != value))
 
 
 def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
@@ -49,4 +49,4 @@ def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
         )
     activation = deployment.activation()
     activation.check_store(connection, order)
-    return tuple(activation.store_credentials(connection, order))
+    return tuple(sorted(activation.store_credentials(connection, order)))

@@ -1,0 +1,355 @@
+"""No secret leaves: canaries are stored, and searched for in every channel, on every path that fails.
+
+The server is one of our own making, so that its log can be read: once with `log_statement = all` and
+pg_stat_statements, once with default settings.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+import alembic.command
+import pytest
+from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
+
+from montoit_db import database as montoit_database
+from montoit_db import embedded
+from montoit_db.database import make_engine
+from montoit_db.settings import DatabaseSettings, InTouchSettings
+from tests.conftest import PRODUCTION, ROOT, SECRETS
+from tests.database import Database
+from tests.platforms import VAULT, create_roles
+from tests.servers import FAST
+from tests.test_report import run
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+LOUD = (
+    "log_statement=all",
+    "log_min_duration_statement=0",
+    "log_parameter_max_length=-1",
+    "log_lock_waits=on",
+    "log_connections=on",
+    "shared_preload_libraries=pg_stat_statements",
+    "pg_stat_statements.track=all",
+    "pg_stat_statements.track_utility=on",
+)
+
+
+class Server(NamedTuple):
+    """A server whose log can be read."""
+
+    handle: embedded.Server
+    log: Path
+    loud: bool
+
+
+@pytest.fixture(scope="module", params=["loud, table", "loud, vault", "default, table"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    log, store = request.param.split(", ")
+    loud = log == "loud"
+    with TemporaryDirectory(prefix="montoit-leaks-") as directory:
+        Path(directory).chmod(0o755)
+        with embedded.server(Path(directory) / "server", (*FAST, *(LOUD if loud else ()))) as handle:
+            template = Database(handle.url("template1"))
+            create_roles(template)
+            if store == "vault":
+                template.execute(VAULT)
+            if loud:
+                template.execute("create extension pg_stat_statements")
+            assert command(template, "upgrade", "0006").returncode == 0
+            yield Server(handle, Path(directory) / "server" / "log", loud)
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """A database at 0006, with a Vault or without."""
+    admin = make_engine(server.handle.url()).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"leaks_{time.monotonic_ns()}"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"create database {name}")
+    yield Database(server.handle.url(name))
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"drop database {name} with (force)")
+
+
+def command(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        "alembic", "-c", f"{ROOT}/alembic.ini", *arguments, environment={**PRODUCTION, "DATABASE_URL": database.address}
+    )
+
+
+def forms(secret: str) -> set[str]:
+    """Return what a secret may look like on its way: as it is, in hex, in base64."""
+    raw = secret.encode()
+    return {secret, raw.hex(), base64.b64encode(raw).decode()}
+
+
+CANARIES = {form for secret in SECRETS.values() for form in forms(secret)}
+
+
+def found_in(text: str) -> set[str]:
+    return {canary for canary in CANARIES if canary.lower() in text.lower()}
+
+
+SHOUT = """
+create function shout() returns trigger language plpgsql as $$
+begin
+    raise exception 'row %', new.key_value
+        using detail = new.key_value, hint = new.key_value, constraint = new.key_value, table = new.key_value;
+end $$;
+"""
+
+# Each ends the activation (or the rollback, where it says so) with an error.
+PATHS: dict[str, tuple[str, str]] = {
+    "constraint": ("upgrade", "alter table api_keys add constraint ours check (length(key_name) > 99) not valid"),
+    "deferred constraint": (
+        "upgrade",
+        """insert into api_keys (service_name, key_name, key_value) values ('x', 'y', 'canary-password-5d2f81');
+           alter table api_keys add constraint ours unique (key_value) deferrable initially deferred""",
+    ),
+    "shouting trigger": (
+        "upgrade",
+        SHOUT + "create trigger shout before insert or update on api_keys for each row execute function shout()",
+    ),
+    "deferred shouting trigger": (
+        "upgrade",
+        SHOUT
+        + """create constraint trigger shout after insert or update on api_keys deferrable initially deferred
+             for each row execute function shout()""",
+    ),
+    "wrong type": (
+        "upgrade",
+        """drop policy "administrators read" on api_keys; drop policy "administrators switch" on api_keys;
+           drop trigger touch_updated_at on api_keys; alter table api_keys drop constraint api_keys_one_store_check;
+           alter table api_keys alter column key_value type int using 0, alter column secret_id type int using 0""",
+    ),
+    "verification": (
+        "upgrade",
+        """create function meddle() returns trigger language plpgsql as
+               $$begin new.is_active := false; return new; end$$;
+           create trigger meddle before insert or update on api_keys for each row execute function meddle()""",
+    ),
+    "failing index expression": (
+        "upgrade",
+        "create index on api_keys ((1 / (length(key_name) - length(key_name))))",
+    ),
+    "temporary table that refuses": (
+        "upgrade",
+        """create function refuse() returns event_trigger language plpgsql as $$begin
+             if to_regclass('pg_temp.intouch_credentials') is not null then
+               begin
+                 alter table pg_temp.intouch_credentials add constraint ours check (length(value_hex) > 9999);
+               exception when duplicate_object then null; end;
+             end if; end$$;
+           create event trigger refuse on ddl_command_end when tag in ('CREATE TABLE') execute function refuse()""",
+    ),
+    "rollback: constraint": (
+        "downgrade",
+        "alter table api_keys add constraint ours check (is_active)",
+    ),
+    "rollback: shouting trigger": (
+        "downgrade",
+        SHOUT + "create trigger shout before update on api_keys for each row execute function shout()",
+    ),
+    "rollback: deferred shouting trigger": (
+        "downgrade",
+        SHOUT
+        + """create constraint trigger shout after update on api_keys deferrable initially deferred
+             for each row execute function shout()""",
+    ),
+}
+
+
+def channels(server: Server, database: Database, shown: str) -> dict[str, str]:
+    """Return what every channel holds; `shown` is what the commands printed."""
+    found = {
+        "stdout and stderr": shown,
+        "server log": server.log.read_text(encoding="utf-8", errors="replace"),
+        "feature_flag_history": str(database.rows("select h::text from feature_flag_history h")),
+        "feature_flags": str(database.rows("select f::text from feature_flags f")),
+        "pg_stat_activity": str(database.rows("select query from pg_stat_activity")),
+        "pg_stats": str(database.rows("select most_common_vals::text, histogram_bounds::text from pg_stats"
+                                      " where schemaname <> 'public' or tablename <> 'api_keys'")),
+    }  # fmt: skip
+    if server.loud:
+        found["pg_stat_statements"] = str(database.rows("select query from pg_stat_statements"))
+    return found
+
+
+def search(server: Server, database: Database, shown: str, path: str) -> None:
+    """Assert that no channel holds a canary, and print which were searched."""
+    searched = channels(server, database, shown)
+    print(f"{path} (log {'loud' if server.loud else 'default'}): {', '.join(searched)}: ", end="")  # noqa: T201
+    hits = {name: found_in(text) for name, text in searched.items()}
+    assert {name: canaries for name, canaries in hits.items() if canaries} == {}
+    print("0 hits")  # noqa: T201
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_failing_path_shows_nothing(server: Server, database: Database, path: str) -> None:
+    verb, obstacle = PATHS[path]
+    if verb == "downgrade":
+        assert command(database, "upgrade", "head").returncode == 0
+    database.execute(obstacle)
+    os.truncate(server.log, 0)
+    if server.loud:
+        database.execute("select pg_stat_statements_reset()")
+    result = command(database, verb, "head" if verb == "upgrade" else "-1")
+    in_vault = database.value("select to_regclass('vault.secrets') is not null")
+    if path not in INDIFFERENT_TO_THE_VAULT or not in_vault:
+        assert result.returncode == 1, result.stdout
+        assert "Traceback" not in result.stderr
+    search(server, database, result.stdout + result.stderr, path)
+
+
+# With the Vault key_value stays null, so these have nothing to refuse.
+INDIFFERENT_TO_THE_VAULT = {"deferred constraint"}
+
+
+def test_the_working_paths_show_nothing(server: Server, database: Database) -> None:
+    os.truncate(server.log, 0)
+    environment = {**PRODUCTION, "DATABASE_URL": database.address, "SUPABASE_URL": "https://abc.supabase.co"}
+    shown = ""
+    for arguments in (
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"),
+        ("montoit-db", "status"),
+        ("montoit-db", "status", "--json"),
+        ("montoit-db", "test-commands"),
+        ("montoit-db", "rotate"),
+        ("montoit-db", "rotate", "--json"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "0006", "--sql"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head", "--sql"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "0007:0006", "--sql"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "check"),
+    ):
+        result = run(*arguments, environment=environment)
+        shown += result.stdout + result.stderr
+    assert "7/7" in shown
+    search(server, database, shown, "working paths")
+
+
+def test_a_lock_timeout_shows_nothing(server: Server, database: Database) -> None:
+    database.execute(f"alter database {database.name} set lock_timeout = '300ms'")
+    database.execute(f"alter database {database.name} set deadlock_timeout = '50ms'")
+    with make_engine(database.url).connect() as holder:
+        holder.exec_driver_sql("lock table api_keys in access exclusive mode")
+        result = command(database, "upgrade", "head")
+    assert result.returncode == 1
+    search(server, database, result.stdout + result.stderr, "lock timeout")
+
+
+SLEEP = """
+create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(30); return new; end$$;
+create trigger linger before insert or update on api_keys for each row execute function linger();
+"""
+
+
+def processes() -> str:
+    """Return the command lines of all processes."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it ended while we looked
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("end", ["lost connection", "cancelled", "statement timeout"])
+def test_an_interrupted_activation_shows_nothing(server: Server, database: Database, end: str) -> None:
+    database.execute(SLEEP)
+    if end == "statement timeout":
+        database.execute(f"alter database {database.name} set statement_timeout = '1s'")
+    asleep = f"select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
+    with ThreadPoolExecutor() as pool:
+        activation = pool.submit(command, database, "upgrade", "head")
+        while not database.rows(asleep):
+            assert not activation.done(), activation.result()
+            time.sleep(0.02)
+        listed = processes()
+        activity = str(database.rows("select query from pg_stat_activity"))
+        (pid,) = database.rows(asleep)[0]
+        if end == "lost connection":
+            database.execute(f"select pg_terminate_backend({pid})")
+        elif end == "cancelled":
+            database.execute(f"select pg_cancel_backend({pid})")
+        result = activation.result()
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "alembic" in listed
+    search(server, database, result.stdout + result.stderr + listed + activity, end)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_logging_at_debug_with_echo_shows_nothing(
+    server: Server,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    fails: bool,
+) -> None:
+    """As a program that calls Alembic might have it; the exception's whole chain and every frame's locals included."""
+    if fails:
+        database.execute(PATHS["shouting trigger"][1])
+    for name, value in {**PRODUCTION, "DATABASE_URL": database.address}.items():
+        monkeypatch.setenv(name, value)
+    echoing = lambda url: echo(make_engine(url))  # noqa: E731
+    monkeypatch.setattr(montoit_database, "make_engine", echoing)
+    ini = Path("alembic.ini")
+    ini.write_text(
+        (ROOT / "alembic.ini")
+        .read_text()
+        .replace("%(here)s", str(ROOT))
+        .replace("WARNING", "DEBUG")
+        .replace("INFO", "DEBUG")
+    )
+    shown = ""
+    with caplog.at_level(logging.DEBUG):
+        try:
+            alembic.command.upgrade(Config(ini), "head")
+        except Exception as error:  # noqa: BLE001 -- whatever a caller would log
+            shown = "".join(traceback.format_exception(error)) + repr(error) + str(error)
+    assert bool(shown) is fails
+    search(server, database, shown + caplog.text, "debug logging with echo")
+
+
+def echo(engine: Engine) -> Engine:
+    engine.echo = "debug"
+    return engine
+
+
+def test_reprs_show_nothing() -> None:
+    order = InTouchSettings.from_environment(PRODUCTION)
+    settings = DatabaseSettings.from_environment({"DATABASE_URL": f"postgresql://u:{SECRETS['INTOUCH_PASSWORD']}@h/d"})
+    engine = make_engine(montoit_database.engine_url(str(settings.url)))
+    shown = " ".join(map(repr, (order, settings, engine, engine.url))) + f"{order}{settings}{engine}{engine.url}"
+    assert found_in(shown) == set()
+
+
+def test_the_search_finds_what_is_there(server: Server, database: Database) -> None:
+    """The control: a statement with a canary in it is found in the log, and in the statistics."""
+    secret = SECRETS["INTOUCH_PASSWORD"]
+    database.execute(f"do $$ begin perform '{secret}'; end $$")
+    with pytest.raises(DBAPIError):
+        database.execute(f"select '{secret}'::int")
+    hits = {name for name, text in channels(server, database, "").items() if found_in(text)}
+    assert hits == ({"server log", "pg_stat_statements"} if server.loud else {"server log"})
+    os.truncate(server.log, 0)

@@ -1,0 +1,245 @@
+"""Where the values are kept: in the table, or in Supabase's Vault."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from montoit_db.database import make_engine
+from montoit_db.intouch.catalogue import CREDENTIALS
+from tests.conftest import PRODUCTION, SANDBOX, SECRETS, Alembic
+from tests.platforms import create_platform
+from tests.test_access import CALLERS, ask
+from tests.test_report import on, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.conftest import Templates
+    from tests.database import Database
+
+NAMES = {credential.key_name for credential in CREDENTIALS}
+RENEWED = {**PRODUCTION, "INTOUCH_PASSWORD": "canary-renewed", "INTOUCH_LOGIN_API": "canary-renewed-login"}
+TABLE = {"MONTOIT_CREDENTIAL_STORE": "table"}
+VAULT = {"MONTOIT_CREDENTIAL_STORE": "vault"}
+
+
+@pytest.fixture
+def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
+    """A database with a Vault, as its superuser and as its owner see it."""
+    superuser, owner = create_platform(templates, "supabase after October 2026")
+    yield superuser, owner
+    templates.drop(superuser.name)
+
+
+@pytest.fixture
+def plain(templates: Templates) -> Iterator[Database]:
+    superuser, owner = create_platform(templates, "plain")
+    yield owner
+    templates.drop(superuser.name)
+
+
+def values(database: Database) -> dict[str, str]:
+    """Return what an Edge Function gets."""
+    with make_engine(database.url).begin() as connection:
+        keys: dict[str, str] = ask(
+            connection.exec_driver_sql, CALLERS["service"], "select get_api_keys('intouch')"
+        ).scalar_one()
+    return keys
+
+
+def expected(environment: Mapping[str, str]) -> dict[str, str]:
+    given = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net", **environment}
+    return {credential.key_name: given[credential.variable] for credential in CREDENTIALS}
+
+
+def places(database: Database) -> tuple[int, int, int]:
+    """Return how many values are in the table, how many rows point to the Vault, how many secrets it holds."""
+    in_table, in_vault = database.rows("select count(key_value), count(secret_id) from api_keys")[0]
+    return in_table, in_vault, database.value("select count(*) from vault.secrets")
+
+
+def ids(database: Database) -> set[tuple[str, str]]:
+    return {(row[0], str(row[1])) for row in database.rows("select key_name, secret_id from api_keys where is_active")}
+
+
+@pytest.mark.parametrize("choice", [{}, VAULT])
+def test_values_go_to_the_vault_where_there_is_one(supabase: tuple[Database, Database], choice: dict[str, str]) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **choice})
+    assert places(superuser) == (0, 6, 6)
+    assert values(superuser) == expected(PRODUCTION)
+    assert {name for (name,) in superuser.rows("select name from vault.secrets")} == {
+        f"intouch_production_{name}" for name in NAMES
+    }
+    status = json.loads(run("montoit-db", "status", "--json", environment=on(owner)).stdout)
+    assert status["credentials"] == {"configured": 6, "expected": 6, "store": "vault"}
+    assert status["operational"] is True
+
+
+def test_the_table_may_be_chosen_all_the_same(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
+    assert places(superuser) == (6, 0, 0)
+    assert values(superuser) == expected(PRODUCTION)
+
+
+@pytest.mark.parametrize("revision", [None, "0006"])
+def test_a_vault_that_is_not_there_is_refused_before_any_write(plain: Database, revision: str | None) -> None:
+    alembic = Alembic(plain)
+    if revision:
+        alembic.succeeds("upgrade", revision)
+    message = alembic.refuses("upgrade", "head", environment={**PRODUCTION, **VAULT})
+    assert "MONTOIT_CREDENTIAL_STORE : vault, mais cette base n'a pas de Vault" in message
+
+
+def test_a_rollback_keeps_the_secrets_and_a_later_activation_updates_them(
+    supabase: tuple[Database, Database],
+) -> None:
+    superuser, owner = supabase
+    alembic = Alembic(owner)
+    alembic.succeeds("upgrade", "head")
+    before = ids(superuser)
+    alembic.succeeds("downgrade", "-1")
+    assert values(superuser) == {}
+    assert places(superuser) == (0, 6, 6)
+    alembic.succeeds("upgrade", "head", environment=RENEWED)
+    assert ids(superuser) == before
+    assert values(superuser) == expected(RENEWED)
+    assert places(superuser) == (0, 6, 6)
+
+
+def test_each_environment_has_secrets_of_its_own(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    alembic = Alembic(owner)
+    alembic.succeeds("upgrade", "head", environment=SANDBOX)
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment=RENEWED)
+    assert places(superuser) == (0, 12, 12)
+    assert values(superuser) == expected(RENEWED)
+
+
+def test_switching_stores_moves_every_value(supabase: tuple[Database, Database]) -> None:
+    """Those of the inactive environment too: with the Vault no row carries a value."""
+    superuser, owner = supabase
+    alembic = Alembic(owner)
+    alembic.succeeds("upgrade", "head", environment={**SANDBOX, **TABLE})
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, **VAULT})
+    assert places(superuser) == (0, 12, 12)
+    sandbox = "select key_name, value from montoit.read_credentials('intouch') where environment = 'sandbox'"
+    assert dict(superuser.rows(sandbox)) == expected(SANDBOX)
+    assert superuser.value("select count(*) from api_keys where is_active") == 6
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
+    assert places(superuser) == (12, 0, 0)
+    assert dict(superuser.rows(sandbox)) == expected(SANDBOX)
+    assert values(superuser) == expected(PRODUCTION)
+
+
+def test_a_secret_that_the_operator_made_by_name_is_used(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    superuser.execute("select vault.create_secret('other', 'intouch_production_password')")
+    made = superuser.value("select id from vault.secrets")
+    Alembic(owner).succeeds("upgrade", "head")
+    assert ("password", str(made)) in ids(superuser)
+    assert values(superuser) == expected(PRODUCTION)
+
+
+def test_a_secret_that_was_deleted_is_made_again(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head")
+    superuser.execute("delete from vault.secrets where name = 'intouch_production_password'")
+    assert values(superuser).keys() == NAMES - {"password"}
+    assert run("montoit-db", "rotate", environment=on(owner)).returncode == 0
+    assert values(superuser) == expected(PRODUCTION)
+
+
+def test_losing_everything_takes_our_secrets_from_the_vault(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    superuser.execute("select vault.create_secret('theirs', 'theirs')")
+    alembic = Alembic(owner)
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    assert superuser.rows("select name from vault.secrets") == [("theirs",)]
+
+
+# Rotation
+
+
+def flags(database: Database) -> object:
+    return database.rows("select to_jsonb(f) from feature_flags f order by key"), database.value(
+        "select count(*) from feature_flag_history"
+    )
+
+
+@pytest.mark.parametrize("store", [TABLE, VAULT])
+def test_rotation_stores_new_values_and_leaves_services_on(
+    supabase: tuple[Database, Database], store: dict[str, str]
+) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **store})
+    before = flags(superuser), ids(superuser)
+    result = run("montoit-db", "rotate", environment={**on(owner, RENEWED), **store})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "Credentials InTouch (production) renouvelés : login_api, password.\n"
+    assert (flags(superuser), ids(superuser)) == before
+    assert values(superuser) == expected(RENEWED)
+    again = run("montoit-db", "rotate", "--json", environment={**on(owner, RENEWED), **store})
+    assert json.loads(again.stdout) == {"environment": "production", "changed": []}
+    assert "canary" not in result.stdout + result.stderr + again.stdout + again.stderr
+
+
+def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
+    run("montoit-db", "rotate", environment={**on(owner), **VAULT})
+    assert places(superuser) == (0, 6, 6)
+    assert values(superuser) == expected(PRODUCTION)
+
+
+def test_rotation_needs_an_activation_in_the_same_environment(plain: Database) -> None:
+    for revision in (None, "0006"):
+        if revision:
+            Alembic(plain).succeeds("upgrade", revision)
+        result = run("montoit-db", "rotate", environment=on(plain))
+        assert (result.returncode, "InTouch n'est pas activé" in result.stderr) == (1, True)
+    Alembic(plain).succeeds("upgrade", "head")
+    result = run("montoit-db", "rotate", environment=on(plain, SANDBOX))
+    assert (result.returncode, "InTouch est en production" in result.stderr) == (1, True)
+    stored = plain.rows("select key_name, key_value from api_keys where is_active")
+    assert dict(stored) == expected(PRODUCTION)
+
+
+def test_rotation_with_a_bad_setting(plain: Database) -> None:
+    Alembic(plain).succeeds("upgrade", "head")
+    result = run("montoit-db", "rotate", environment={**on(plain), "INTOUCH_PASSWORD": ""})
+    assert (result.returncode, "INTOUCH_PASSWORD : vide" in result.stderr) == (2, True)
+    missing = run("montoit-db", "rotate", environment={**on(plain), **VAULT})
+    assert (missing.returncode, "n'a pas de Vault" in missing.stderr) == (2, True)
+
+
+def test_a_rotation_that_does_not_stick_changes_nothing(supabase: tuple[Database, Database]) -> None:
+    superuser, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
+    superuser.execute(
+        "create function meddle() returns trigger language plpgsql as $$begin new.key_value := 'x'; return new; end$$;"
+        "create trigger meddle before update of key_value on api_keys for each row execute function meddle()"
+    )
+    result = run("montoit-db", "rotate", environment={**on(owner, RENEWED), **TABLE})
+    assert result.returncode == 2
+    assert "rien n'a été modifié" in result.stderr
+    assert values(superuser) == expected(PRODUCTION)
+
+
+def test_status_says_that_the_environment_has_other_values(plain: Database) -> None:
+    Alembic(plain).succeeds("upgrade", "head")
+    assert "diffèrent" not in run("montoit-db", "status", environment=on(plain)).stdout
+    told = run("montoit-db", "status", environment=on(plain, RENEWED)).stdout
+    assert "diffèrent de ceux de la base : login_api, password" in told
+    assert "montoit-db rotate" in told
+    only_url = run("montoit-db", "status", environment={"DATABASE_URL": plain.address})
+    assert (only_url.returncode, "diffèrent" in only_url.stdout) == (0, False), "status needs no credentials"
+    assert SECRETS["INTOUCH_PASSWORD"] not in told

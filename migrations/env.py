@@ -5,7 +5,7 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from montoit_db import database, deployment
+from montoit_db import deployment
 
 configure = partial(
     context.configure,
@@ -26,13 +26,10 @@ def run_offline() -> None:
 
 def run_online() -> None:
     """Apply the revisions, each in a transaction of its own, then say what the database now holds."""
-    applied = deployment.Applied()
-    with database.connect() as connection:
-        configure(connection=connection, on_version_apply=applied.record)
-        deployment.prepare(context.get_context())
-        with context.begin_transaction():
-            context.run_migrations()
-        applied.tell(context.get_context())
+    with deployment.deployment() as deploy:
+        configure(connection=deploy.connection, on_version_apply=deploy.record)
+        deploy.run(context.get_context(), context.run_migrations)
+        deploy.tell(context.get_context())
 
 
 if context.config.config_file_name is not None:

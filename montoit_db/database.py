@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgres", "postgresql", DRIVER)
-_TRANSACTION_POOLER_PORT = 6543
+_TRANSACTION_POOLER_PORT = "6543"
 # What libpq takes in a URL. Python's own arguments (autocommit…) would change what a transaction is.
 _PARAMETERS = frozenset({option.keyword.decode() for option in Conninfo.get_defaults()} | {"pgbouncer"})
 
@@ -49,6 +50,8 @@ def engine_url(url: str) -> URL:
     unknown = sorted(set(parsed.query) - _PARAMETERS)
     if unknown:
         raise SettingsError([f"DATABASE_URL : paramètre inconnu de PostgreSQL : {', '.join(unknown)}"])
+    if not re.fullmatch(r"[0-9,]*", str(parsed.query.get("port", ""))):
+        raise SettingsError(["DATABASE_URL : un de ses paramètres n'est pas valable (port)"])
     return parsed.set(drivername=DRIVER)
 
 
@@ -58,7 +61,8 @@ def make_engine(url: URL) -> Engine:
     A transaction pooler (port 6543, or `?pgbouncer=true`) gets no prepared statements, which would not
     survive from one of its transactions to the next.
     """
-    pooled = url.port == _TRANSACTION_POOLER_PORT or url.query.get("pgbouncer") == "true"
+    ports = {str(url.port), *str(url.query.get("port", "")).split(",")}
+    pooled = _TRANSACTION_POOLER_PORT in ports or url.query.get("pgbouncer") == "true"
     return create_engine(
         url.difference_update_query(["pgbouncer"]),
         poolclass=NullPool,
@@ -80,24 +84,41 @@ def connect(settings: DatabaseSettings | None = None) -> Iterator[Connection]:
         UnreachableError: nobody answers there, or we are not let in.
 
     """
+    with located(settings) as url, connect_to(make_engine(url)) as connection:
+        yield connection
+
+
+@contextmanager
+def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
+    """Say where the database is; the embedded server runs for as long as this lasts.
+
+    Raises:
+        SettingsError: `DATABASE_URL` cannot be used.
+
+    """
     settings = settings or DatabaseSettings.from_environment()
     if settings.url is not None:
-        with _open(engine_url(settings.url)) as connection:
-            yield connection
+        yield engine_url(settings.url)
         return
 
     from montoit_db import embedded  # noqa: PLC0415 -- only a trial pays for it
 
     with embedded.server() as server:
         print(f"PostgreSQL embarqué, données dans {server.home}", file=sys.stderr)  # noqa: T201
-        with _open(server.url()) as connection:
-            yield connection
+        yield server.url()
 
 
 @contextmanager
-def _open(url: URL) -> Iterator[Connection]:
+def connect_to(engine: Engine) -> Iterator[Connection]:
+    """Open one connection of `engine`.
+
+    Raises:
+        SettingsError: the address has a parameter that cannot be used, or the database is not in UTF-8.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
     try:
-        connection = make_engine(url).connect()
+        connection = engine.connect()
     except OperationalError as error:
         raise UnreachableError(
             f"Base de données injoignable : {str(error.orig).strip()}\n"

@@ -1,8 +1,9 @@
-"""What a deployment does around Alembic's own work: look ahead, fail in plain words, tell the outcome."""
+"""What a deployment does around Alembic's own work: one at a time, bounded waits, plain words, the outcome told."""
 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,16 +13,19 @@ from alembic.config import Config
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
-from psycopg.errors import DependentObjectsStillExist
+from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
+from montoit_db import database
 from montoit_db.errors import MontoitError
-from montoit_db.settings import DatabaseSettings, InTouchSettings
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
+    from sqlalchemy import URL, Connection
 
 OUR_TABLES = frozenset(
     {
@@ -35,11 +39,184 @@ OUR_TABLES = frozenset(
     }
 )
 
+_LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
+_PAUSE = 0.1  # seconds between two looks whether the other deployment is done
+_FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
+_TRANSACTION_TIMEOUT_SINCE = 170000
+
 
 def is_ours(obj: Any, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: ANN401, FBT001 -- Alembic's hook
     """Tell autogenerate to look at our seven tables only: the platform has a hundred others."""
     table = name if kind == "table" else obj.table.name
     return table in OUR_TABLES
+
+
+class Deployment:
+    """One run of an `alembic` command on a database."""
+
+    def __init__(self, url: URL, connection: Connection, settings: DeploymentSettings) -> None:
+        """Take the connection that the revisions run on, and the address for the one that holds the lock."""
+        self.connection = connection
+        self._url = url
+        self._settings = settings
+        self._holder: Connection | None = None
+        self._steps: list[MigrationInfo] = []
+
+    def record(
+        self,
+        ctx: MigrationContext,  # noqa: ARG002 -- Alembic passes all four by name
+        step: MigrationInfo,
+        heads: object,  # noqa: ARG002
+        run_args: object,  # noqa: ARG002
+    ) -> None:
+        """Take note of one step, before it is committed: not without the lock.
+
+        Raises:
+            MontoitError: the connection that holds the lock is gone, and with it the lock.
+
+        """
+        if self._holder is not None:
+            try:
+                self._holder.exec_driver_sql("select 1")
+            except DBAPIError:
+                raise MontoitError(
+                    "La connexion qui garde le verrou du déploiement est coupée : la révision en cours est annulée. "
+                    "Relancez la commande."
+                ) from None
+        if not step.is_stamp:
+            self._steps.append(step)
+
+    def run(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
+        """Run what the command asks for: alone where it writes, and again where a lock was not to be had.
+
+        Raises:
+            MontoitError: another deployment, or somebody's lock, outlasted our patience; or a revision objected.
+
+        """
+        if "destination_rev" not in migration.opts:
+            prepare(migration)
+            run_migrations()
+            return
+        with self._alone():
+            prepare(migration)
+            for pause in self._pauses():
+                try:
+                    run_migrations()
+                    break
+                except DBAPIError as error:
+                    if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
+                        raise
+                    self.connection.rollback()
+                    if pause is None or (self._steps and _is_relative(migration)):
+                        raise MontoitError(self._who_blocks()) from None
+                    time.sleep(pause)
+            self.connection.rollback()
+
+    def _pauses(self) -> Iterator[float | None]:
+        """Yield how long to wait after each attempt, and None after the last."""
+        for number in range(self._settings.lock_retries):
+            yield _FIRST_RETRY * 2**number
+        yield None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the deployments' advisory lock, on a connection of its own, for as long as this lasts.
+
+        It is polled: a session that blocks on a lock has a snapshot, which a concurrent index waits for, and sixteen
+        of them fill a small pool. It is a transaction's lock: a transaction pooler keeps no session's.
+        """
+        engine = database.make_engine(self._url)
+        deadline = time.monotonic() + self._settings.deploy_timeout
+        while True:
+            with database.connect_to(engine) as holder:
+                _never_time_out(holder)
+                if holder.exec_driver_sql("select pg_try_advisory_xact_lock(%(key)s)", {"key": _LOCK_KEY}).scalar_one():
+                    self._holder = holder
+                    try:
+                        yield
+                    finally:
+                        self._holder = None
+                    return
+                other = _lock_holder(holder)
+            if time.monotonic() > deadline:
+                raise MontoitError(
+                    f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
+                    f"ou augmentez MONTOIT_DEPLOY_TIMEOUT ({self._settings.deploy_timeout:g} s)."
+                )
+            time.sleep(_PAUSE)
+
+    def _who_blocks(self) -> str:
+        """Return the message about the sessions that hold locks on our tables."""
+        with database.connect_to(database.make_engine(self._url)) as connection:
+            rows = connection.exec_driver_sql(_BLOCKERS, {"tables": [f"public.{table}" for table in OUR_TABLES]}).all()
+        told = "; ".join(
+            f"pid {pid} ({state or 'état inconnu'}, depuis {age} s, {application or 'sans nom'}) sur {tables}"
+            for pid, state, age, application, tables in rows
+        )
+        return (
+            f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
+            f"{self._settings.lock_timeout:g} s ; la révision en cours n'a rien modifié.\n"
+            f"Verrous tenus en ce moment : {told or 'aucun, relancez la commande'}.\n"
+            "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+        )
+
+    def tell(self, migration: MigrationContext) -> None:
+        """Print the state of InTouch where the activation went up or down, or that there was nothing to do.
+
+        All is committed by then, so that nothing here fails the deployment.
+        """
+        from montoit_db.intouch import report  # noqa: PLC0415 -- `alembic current` does without
+
+        activation = next((step for step in self._steps if step.up_revision_id == report.ACTIVATION), None)
+        idle = not self._steps and _command(migration.config) == "upgrade"
+        if not (activation or idle):
+            return
+        try:
+            state = report.read(self.connection)
+        except DBAPIError as error:
+            print(  # noqa: T201
+                f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database_message(error)}\n"
+                "Voyez : montoit-db status",
+                file=sys.stderr,
+            )
+            return
+        if activation is None:
+            report.tell(report.nothing_to_do(state, DatabaseSettings.from_environment().environment))
+        elif activation.is_upgrade:
+            report.tell(report.summary(state))
+            report.tell(report.test_commands(state, _ordered(migration).supabase_url))
+        else:
+            report.tell(report.summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
+
+
+@contextmanager
+def deployment() -> Iterator[Deployment]:
+    """Open the connection that the revisions run on.
+
+    Every transaction on it starts with its timeouts, `set local`, so that a pooler keeps none of them; and the
+    server looks every second whether we are still there.
+
+    Raises:
+        SettingsError: `DATABASE_URL` or one of the waits cannot be used.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
+    settings = DeploymentSettings.from_environment()
+    timeouts = (
+        f"set local lock_timeout = {round(1000 * settings.lock_timeout)};"
+        f"set local statement_timeout = {round(1000 * settings.deploy_timeout)};"
+        "set local client_connection_check_interval = 1000"
+    )
+    with database.located() as url:
+        engine = database.make_engine(url)
+
+        @event.listens_for(engine, "begin")
+        def set_timeouts(connection: Connection) -> None:
+            # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
+            connection.connection.cursor().execute(timeouts)
+
+        with database.connect_to(engine) as connection:
+            yield Deployment(url, connection, settings)
 
 
 def prepare(migration: MigrationContext) -> None:
@@ -66,55 +243,6 @@ def prepare(migration: MigrationContext) -> None:
             check()
 
 
-class Applied:
-    """Remembers which revisions a run applied, and tells what came of it."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._steps: list[MigrationInfo] = []
-
-    def record(
-        self,
-        ctx: MigrationContext,  # noqa: ARG002 -- Alembic passes all four by name
-        step: MigrationInfo,
-        heads: object,  # noqa: ARG002
-        run_args: object,  # noqa: ARG002
-    ) -> None:
-        """Take note of one step; Alembic calls this before the step is committed."""
-        if not step.is_stamp:
-            self._steps.append(step)
-
-    def tell(self, migration: MigrationContext) -> None:
-        """Print the state of InTouch where the activation went up or down, or that there was nothing to do.
-
-        All is committed by then, so that nothing here fails the deployment.
-        """
-        from montoit_db.intouch import report  # noqa: PLC0415 -- `alembic current` does without
-
-        activation = next((step for step in self._steps if step.up_revision_id == report.ACTIVATION), None)
-        idle = not self._steps and _command(migration.config) == "upgrade"
-        if migration.connection is None or not (activation or idle):
-            return
-
-        try:
-            state = report.read(migration.connection)
-        except DBAPIError as error:
-            print(  # noqa: T201
-                f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database_message(error)}\n"
-                "Voyez : montoit-db status",
-                file=sys.stderr,
-            )
-            return
-        if activation is None:
-            report.tell(report.nothing_to_do(state, DatabaseSettings.from_environment().environment))
-            return
-        if activation.is_upgrade:
-            report.tell(report.summary(state))
-            report.tell(report.test_commands(state, ordered(migration).supabase_url))
-        else:
-            report.tell(report.summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
-
-
 @contextmanager
 def plain_errors(config: Config) -> Iterator[None]:
     """End the `alembic` command with one message on stderr and status 1, without a traceback.
@@ -129,6 +257,12 @@ def plain_errors(config: Config) -> Iterator[None]:
             raise plain from None
         print(plain, file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except KeyboardInterrupt:
+        print(  # noqa: T201
+            "Interrompu : la révision en cours est annulée, celles d'avant restent. Voyez : montoit-db status",
+            file=sys.stderr,
+        )
+        sys.exit(130)
 
 
 def database_message(error: DBAPIError | psycopg.Error) -> str:
@@ -188,7 +322,16 @@ def activation() -> Any:  # noqa: ANN401 -- a revision is a file without a type
     return _script_directory().get_revision(ACTIVATION).module
 
 
-def ordered(migration: MigrationContext) -> InTouchSettings:
+def _script_directory() -> ScriptDirectory:
+    """Return the revisions of the checkout that this package is of, else of the project that is worked in."""
+    for directory in (Path(__file__).parent.parent, Path()):
+        ini = directory / "alembic.ini"
+        if ini.exists():
+            return ScriptDirectory.from_config(Config(ini))
+    raise MontoitError("alembic.ini introuvable. Lancez la commande depuis la racine du projet.")
+
+
+def _ordered(migration: MigrationContext) -> InTouchSettings:
     """Return the settings that the activation was checked with.
 
     They are read once: a secret may come from a pipe.
@@ -199,16 +342,49 @@ def ordered(migration: MigrationContext) -> InTouchSettings:
     return order
 
 
-def _script_directory() -> ScriptDirectory:
-    """Return the revisions of the checkout that this package is of, else of the project that is worked in."""
-    for directory in (Path(__file__).parent.parent, Path()):
-        ini = directory / "alembic.ini"
-        if ini.exists():
-            return ScriptDirectory.from_config(Config(ini))
-    raise MontoitError("alembic.ini introuvable. Lancez la commande depuis la racine du projet.")
-
-
 def _command(config: Config | None) -> str | None:
     """Return the name of the `alembic` command that runs; None where a program calls Alembic."""
     command = getattr(config and config.cmd_opts, "cmd", None)
     return command[0].__name__ if command else None
+
+
+def _is_relative(migration: MigrationContext) -> bool:
+    """Tell whether the destination is counted from the current revision, which a first attempt has moved."""
+    return str(migration.opts["destination_rev"]).lstrip().startswith(("+", "-")) or "@" in str(
+        migration.opts["destination_rev"]
+    )
+
+
+def _never_time_out(holder: Connection) -> None:
+    """Keep the server from ending the transaction that does nothing but hold the lock."""
+    names = ["idle_in_transaction_session_timeout"]
+    raw: Any = holder.connection.driver_connection
+    if raw.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        names.append("transaction_timeout")
+    holder.exec_driver_sql("; ".join(f"set local {name} = 0" for name in names))
+
+
+def _lock_holder(connection: Connection) -> str:
+    """Describe the session that holds the deployments' lock."""
+    row = connection.exec_driver_sql(
+        "select l.pid, round(extract(epoch from now() - a.xact_start)) from pg_locks as l"
+        " left join pg_stat_activity as a using (pid) where l.locktype = 'advisory' and l.granted"
+        " and (l.classid::bigint << 32) + l.objid::bigint = %(key)s"
+        " and l.database = (select oid from pg_database where datname = current_database())",
+        {"key": _LOCK_KEY},
+    ).first()
+    return f"pid {row[0]}, depuis {row[1] or 0} s" if row else "il vient de finir"
+
+
+# Sessions with locks on our tables, the oldest transaction first.
+_BLOCKERS = """
+select l.pid, a.state, round(extract(epoch from now() - a.xact_start)), a.application_name,
+       string_agg(distinct l.relation::regclass::text, ', ')
+from pg_locks as l
+left join pg_stat_activity as a using (pid)
+where l.granted and l.pid <> pg_backend_pid()
+  and l.relation in (select to_regclass(t) from unnest(%(tables)s::text[]) as t)
+group by l.pid, a.state, a.xact_start, a.application_name
+order by a.xact_start nulls last
+limit 5
+"""

@@ -34,6 +34,7 @@ _PLACEHOLDER = re.compile(r"YOUR[_-]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _HIGHEST_PORT = 65535
+_HOUR = 3600  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,34 @@ class DatabaseSettings:
             )
         reader.finish()
         return cls(url, cast("Environment", environment))
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSettings:
+    """How long a deployment waits, in seconds, and how often it tries again.
+
+    `lock_timeout` is for one lock of one statement, `lock_retries` for how many times a revision is begun anew when
+    it runs out; `deploy_timeout` bounds the wait for another deployment, and each statement.
+    """
+
+    lock_timeout: float
+    lock_retries: int
+    deploy_timeout: float
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> DeploymentSettings:
+        """Read `MONTOIT_LOCK_TIMEOUT`, `MONTOIT_LOCK_RETRIES` and `MONTOIT_DEPLOY_TIMEOUT`.
+
+        Raises:
+            SettingsError: one of them is not a number in its range.
+
+        """
+        reader = _Reader(_environment() if variables is None else variables)
+        lock_timeout = reader.seconds("MONTOIT_LOCK_TIMEOUT", 5)
+        lock_retries = reader.whole_number("MONTOIT_LOCK_RETRIES", 100)
+        deploy_timeout = reader.seconds("MONTOIT_DEPLOY_TIMEOUT", 60)
+        reader.finish()
+        return cls(lock_timeout, 5 if lock_retries is None else lock_retries, deploy_timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +128,7 @@ class InTouchSettings:
             else reader.secret(credential.variable, production=environment == "production")
             for credential in CREDENTIALS
         }
-        share = reader.percentage("INTOUCH_ROLLOUT_PERCENTAGE")
+        share = reader.whole_number("INTOUCH_ROLLOUT_PERCENTAGE", 100)
         store = reader.choice("MONTOIT_CREDENTIAL_STORE", get_args(CredentialStore), "auto")
         project = reader.supabase_url()
         reader.finish()
@@ -187,15 +216,25 @@ class _Reader:
             return None
         return value
 
-    def percentage(self, name: str) -> int | None:
-        """Return a whole number from 0 to 100; None where the variable is unset or was refused."""
+    def whole_number(self, name: str, most: int) -> int | None:
+        """Return a whole number from 0 to `most`; None where the variable is unset or was refused."""
         value = self.optional(name)
         if value is None:
             return None
-        if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > 100:  # noqa: PLR2004 -- percent
-            self.refuse(name, "doit être un nombre entier de 0 à 100, sans signe %")
+        if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > most:
+            self.refuse(name, f"doit être un nombre entier de 0 à {most}, sans unité")
             return None
         return int(value)
+
+    def seconds(self, name: str, default: float) -> float:
+        """Return a positive duration of an hour at most; `default` where the variable is unset or was refused."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", value) or not 0 < float(value) <= _HOUR:
+            self.refuse(name, f"doit être un nombre de secondes, de 0.001 à {_HOUR}, sans unité")
+            return default
+        return float(value)
 
     def https_url(self, name: str, default: str | None) -> str | None:
         """Return a plain https URL; `default` where the variable is unset, None where it was refused."""

@@ -246,6 +246,13 @@ def test_a_write_that_does_not_stick_is_noticed(database: Database, alembic: Ale
     assert f"public.{table}" in message
 
 
+def test_a_failing_row_is_not_quoted(database: Database, alembic: Alembic) -> None:
+    database.execute("alter table feature_flags add constraint never check (not is_enabled) not valid")
+    message = alembic.refuses("upgrade", "head")
+    assert "never" in message
+    assert "Failing row" not in message
+
+
 def test_a_rollback_that_does_not_stick_is_noticed(database: Database, alembic: Alembic) -> None:
     alembic.succeeds("upgrade", "head")
     database.execute(

@@ -16,6 +16,7 @@ INDEXES = [
 
 def upgrade() -> None:
     """Create the indexes on tables that are still empty."""
+    run("set local statement_timeout = 0;")
     for index, table, column in INDEXES:
         run(f"create index {index} on public.{table} ({column});")
 

@@ -1,0 +1,300 @@
+"""Deployments side by side, against locks, through a pooler, and killed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from montoit_db.database import make_engine
+from tests.conftest import PRODUCTION, ROOT, Alembic
+from tests.database import Database, pg_dump
+from tests.test_report import BIN, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers import PostgresServer
+
+AT_ONCE = 16
+IMPATIENT = {"MONTOIT_LOCK_TIMEOUT": "0.2", "MONTOIT_LOCK_RETRIES": "1"}
+STATE = (
+    "select version_num, (select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'),"
+    " (select count(*) from api_keys where is_active) from alembic_version"
+)
+
+
+@pytest.fixture(scope="session")
+def pooler(server: PostgresServer) -> Iterator[Callable[[Database], Database]]:
+    """A real PgBouncer in transaction mode, with few connections, before the test server."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
+    url = server.url
+    with TemporaryDirectory(prefix="montoit-pgbouncer-") as directory:
+        home = Path(directory)
+        home.chmod(0o777)
+        host = url.host or url.query["host"]
+        password = f"password={url.password}" if url.password else ""
+        (home / "users").write_text('"postgres" ""\n"test" ""\n')
+        (home / "pgbouncer.ini").write_text(f"""
+[databases]
+* = host={host} port={url.port or url.query.get("port", 5432)} user={url.username} {password}
+[pgbouncer]
+listen_addr =
+listen_port = 6543
+unix_socket_dir = {directory}
+unix_socket_mode = 0777
+auth_type = any
+auth_file = {directory}/users
+pool_mode = transaction
+default_pool_size = 6
+max_client_conn = 200
+logfile = {directory}/log
+""")
+        owner = {"user": "postgres"} if os.geteuid() == 0 and _owns_socket(host) else {}
+        if os.geteuid() == 0 and not owner:
+            owner = {"user": "nobody"}
+        process = subprocess.Popen([program, "-q", f"{directory}/pgbouncer.ini"], **owner)  # type: ignore[call-overload]
+        try:
+            _wait_for(home / ".s.PGSQL.6543", process)
+            yield lambda database: Database(
+                database.url.set(host=None, port=None, username="postgres", query={"host": directory, "port": "6543"})
+            )
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _owns_socket(host: object) -> bool:
+    """Tell whether the server's socket is for the user postgres rather than for nobody."""
+    path = Path(str(host))
+    return path.is_dir() and path.stat().st_uid != pwd.getpwnam("nobody").pw_uid
+
+
+def _wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert process.poll() is None, "PgBouncer did not start"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def environment(database: Database, **more: str) -> dict[str, str]:
+    return {**PRODUCTION, "DATABASE_URL": database.address, **more}
+
+
+def alembic(database: Database, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return run("alembic", "-c", f"{ROOT}/alembic.ini", *arguments, environment=environment(database, **more))
+
+
+def at_once(database: Database, commands: list[tuple[str, str]]) -> list[subprocess.CompletedProcess[str]]:
+    with ThreadPoolExecutor(len(commands)) as pool:
+        return list(pool.map(lambda arguments: alembic(database, *arguments), commands))
+
+
+@pytest.mark.parametrize("way", ["direct", "pooler"])
+@pytest.mark.parametrize("start", ["empty", "0006"])
+def test_sixteen_upgrades_at_once_activate_once(
+    database_at: Callable[[str], Database], request: pytest.FixtureRequest, way: str, start: str
+) -> None:
+    database = database_at(start)
+    reached = database if way == "direct" else request.getfixturevalue("pooler")(database)
+    results = at_once(reached, [("upgrade", "head")] * AT_ONCE)
+    assert [result.returncode for result in results] == [0] * AT_ONCE, [result.stderr for result in results]
+    assert sum("7/7" in result.stdout for result in results) == 1
+    assert sum("Rien à faire" in result.stdout for result in results) == AT_ONCE - 1
+    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.value("select count(*) from feature_flag_history") == 7
+
+
+def test_upgrades_and_rollbacks_at_once_end_at_a_whole_revision(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    results = at_once(database, [("upgrade", "head"), ("downgrade", "-1")] * (AT_ONCE // 2))
+    for result in results:
+        assert result.returncode == 0 or "Retour arrière refusé" in result.stderr, result.stderr
+    assert database.rows(STATE)[0] in {("0007", 7, 6), ("0006", 0, 0)}
+
+
+def test_every_command_goes_through_the_pooler(
+    database_at: Callable[[str], Database], pooler: Callable[[Database], Database]
+) -> None:
+    database = pooler(database_at("empty"))
+    for arguments in (("upgrade", "head"), ("current",), ("check",), ("downgrade", "-1"), ("upgrade", "head")):
+        result = alembic(database, *arguments)
+        assert result.returncode == 0, result.stderr
+    assert run("montoit-db", "status", environment=environment(database)).returncode == 0
+    assert run("montoit-db", "rotate", environment=environment(database)).returncode == 0
+
+
+def test_a_lock_that_outlasts_all_retries_is_named(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    before = pg_dump(database)
+    with make_engine(database.url).connect() as holder:
+        holder.exec_driver_sql("lock table feature_flags in access exclusive mode")
+        pid = holder.exec_driver_sql("select pg_backend_pid()").scalar_one()
+        result = alembic(database, "upgrade", "head", **IMPATIENT)
+    assert result.returncode == 1
+    assert f"pid {pid} (idle in transaction" in result.stderr
+    assert "feature_flags" in result.stderr
+    assert "après 2 essais de 0.2 s" in result.stderr
+    assert pg_dump(database) == before
+
+
+def test_a_lock_that_goes_away_is_waited_for(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    with make_engine(database.url).connect() as holder, ThreadPoolExecutor() as pool:
+        holder.exec_driver_sql("lock table feature_flags in access exclusive mode")
+        activation = pool.submit(
+            alembic, database, "upgrade", "head", MONTOIT_LOCK_TIMEOUT="0.2", MONTOIT_LOCK_RETRIES="4"
+        )
+        waited = "select count(*) from pg_locks where not granted and relation = 'feature_flags'::regclass"
+        while not database.value(waited):
+            assert not activation.done(), activation.result()
+            time.sleep(0.02)
+        time.sleep(0.5)  # longer than one attempt
+        holder.rollback()
+        result = activation.result()
+    assert result.returncode == 0, result.stderr
+    assert database.rows(STATE) == [("0007", 7, 6)]
+
+
+def test_another_deployment_is_waited_for_but_not_for_ever(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    database.execute(LINGER)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(alembic, database, "upgrade", "head")
+        wait_until_asleep(database, first)
+        second = alembic(database, "upgrade", "head", MONTOIT_DEPLOY_TIMEOUT="0.6")
+        assert second.returncode == 1
+        assert "Un autre déploiement est en cours (pid " in second.stderr
+        assert "Traceback" not in second.stderr
+        assert alembic(database, "current").returncode == 0, "reading needs no lock"
+        assert first.result().returncode == 0
+
+
+LINGER = """
+create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(0.5); return null; end$$;
+create trigger linger after insert on api_keys execute function linger();
+"""
+
+
+def wait_until_asleep(database: Database, command: Any) -> None:  # noqa: ANN401 -- a Future
+    asleep = f"select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
+    while not database.value(asleep):
+        assert not command.done(), command.result()
+        time.sleep(0.02)
+
+
+def test_a_lost_lock_ends_the_deployment(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    database.execute(LINGER)
+    with ThreadPoolExecutor() as pool:
+        activation = pool.submit(alembic, database, "upgrade", "head")
+        wait_until_asleep(database, activation)
+        database.execute(
+            "select pg_terminate_backend(l.pid) from pg_locks l where locktype = 'advisory' and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+        result = activation.result()
+    assert result.returncode == 1
+    assert "verrou du déploiement est coupée" in result.stderr
+    assert database.rows(STATE) == [("0006", 0, 0)]
+
+
+def test_an_impatient_server_does_not_end_the_lock(database_at: Callable[[str], Database]) -> None:
+    """Each revision takes less than the server's limits, and all of them together more."""
+    database = database_at("empty")
+    database.execute(
+        "create function slow() returns event_trigger language plpgsql as $$begin perform pg_sleep(0.4); end$$;"
+        "create event trigger slow on ddl_command_end when tag in ('CREATE TABLE') execute function slow();"
+        f"alter database {database.name} set idle_in_transaction_session_timeout = '2s'"
+    )
+    if database.value("select current_setting('server_version_num')::int >= 170000"):
+        database.execute(f"alter database {database.name} set transaction_timeout = '2s'")
+    begin = time.monotonic()
+    result = alembic(database, "upgrade", "head")
+    assert result.returncode == 0, result.stderr
+    assert time.monotonic() - begin > 2
+
+
+def test_waiting_for_a_lock_is_bounded_in_every_revision(database: Database) -> None:
+    """`set local` at the start of each transaction, as seen by the statements of the revisions themselves."""
+    Alembic(database).succeeds("upgrade", "0001")
+    database.execute(
+        "create table seen (lock text, statement text, connection text);"
+        "create function look() returns event_trigger language plpgsql as $$begin"
+        " insert into public.seen values (current_setting('lock_timeout'), current_setting('statement_timeout'),"
+        " current_setting('client_connection_check_interval')); end$$;"
+        "create event trigger look on ddl_command_end execute function look()"
+    )
+    Alembic(database).succeeds("upgrade", "head", environment={**PRODUCTION, "MONTOIT_LOCK_TIMEOUT": "1.5"})
+    assert set(database.rows("select * from seen")) == {("1500ms", "1min", "1s"), ("1500ms", "0", "1s")}
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Database], signal_number: int) -> None:
+    database = database_at("0006")
+    database.execute(LINGER.replace("pg_sleep(0.5)", "pg_sleep(60)"))
+    process = start(database, "upgrade", "head")
+    wait_until_asleep(database, _Process(process))
+    process.send_signal(signal_number)
+    _, err = process.communicate()
+    assert process.returncode != 0
+    assert "Traceback" not in err
+    deadline = time.monotonic() + 2
+    held = (
+        "select count(*) from pg_locks where pid <> pg_backend_pid()"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    while database.value(held):
+        assert time.monotonic() < deadline, "a lock outlived its process by more than two seconds"
+        time.sleep(0.05)
+    assert database.rows(STATE) == [("0006", 0, 0)]
+    database.execute("drop trigger linger on api_keys")
+    assert alembic(database, "upgrade", "head").returncode == 0
+
+
+class _Process:
+    """A process as `wait_until_asleep` asks for it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def done(self) -> bool:
+        return self._process.poll() is not None
+
+    def result(self) -> int | None:
+        return self._process.returncode
+
+
+def start(database: Database, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [f"{BIN}/alembic", "-c", f"{ROOT}/alembic.ini", *arguments],
+        env={**os.environ, **environment(database)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_at_any_moment_it_stops_at_a_revision(database_at: Callable[[str], Database], seed: int) -> None:
+    """A sample; `python -m benchmarks.kills` does hundreds, and kills the server, too."""
+    chance = random.Random(seed)  # noqa: S311 -- repeatable, not secret
+    verb, begin = chance.choice([("upgrade", "empty"), ("upgrade", "0006"), ("downgrade", "0007")])
+    database = database_at(begin)
+    process = start(database, verb, "head" if verb == "upgrade" else "-1")
+    time.sleep(chance.uniform(0.3, 1.2))
+    process.kill()
+    process.communicate()
+    assert alembic(database, "upgrade", "head").returncode == 0
+    assert database.rows(STATE) == [("0007", 7, 6)]

@@ -5,29 +5,30 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from montoit_db import deployment
+from montoit_db import deployment, script
 
-configure = partial(
-    context.configure,
-    transaction_per_migration=True,
-    version_table_schema="public",
-    include_object=deployment.is_ours,
-    compare_server_default=True,
-)
+configure = partial(context.configure, version_table_schema="public")
 
 
 def run_offline() -> None:
-    """Print the revisions as a script; `%` stays `%`."""
+    """Print the revisions as a script, one transaction for all of it; `%` stays `%`."""
     configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
-    deployment.prepare(context.get_context())
-    with context.begin_transaction():
+    with script.framed(context.get_context()), context.begin_transaction():
+        script.begin(context.get_context())
+        deployment.prepare(context.get_context())
         context.run_migrations()
 
 
 def run_online() -> None:
     """Apply the revisions, each in a transaction of its own, then say what the database now holds."""
     with deployment.deployment() as deploy:
-        configure(connection=deploy.connection, on_version_apply=deploy.record)
+        configure(
+            connection=deploy.connection,
+            transaction_per_migration=True,
+            on_version_apply=deploy.record,
+            include_object=deployment.is_ours,
+            compare_server_default=True,
+        )
         deploy.run(context.get_context(), context.run_migrations)
         deploy.tell(context.get_context())
 

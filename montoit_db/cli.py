@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from montoit_db import check as checking
 from montoit_db import database, deployment, settings
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
@@ -71,6 +72,31 @@ def status(*, json_output: Json = False) -> None:
                     "Pour les enregistrer sans couper les services : montoit-db rotate"
                 )
     raise typer.Exit(0 if state.operational else NO)
+
+
+@app.command()
+def check(*, json_output: Json = False) -> None:
+    """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
+    with _errors():
+        findings = checking.check()
+    levels = {finding.level for finding in findings}
+    if json_output:
+        document = {"ok": levels == {"ok"}, "findings": [finding._asdict() for finding in findings]}
+        report.tell(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            report.tell(f"{'✅' if finding.level == 'ok' else '❌'} {finding.subject} : {finding.message}")
+            if finding.remedy:
+                report.tell(f"   {finding.remedy}")
+    raise typer.Exit(
+        UNUSABLE
+        if "settings" in levels
+        else UNREACHABLE
+        if "unreachable" in levels
+        else NO
+        if "problem" in levels
+        else 0
+    )
 
 
 @app.command()

@@ -120,10 +120,8 @@ def connect_to(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except OperationalError as error:
-        raise UnreachableError(
-            f"Base de données injoignable : {str(error.orig).strip()}\n"
-            "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."
-        ) from None
+        reason = str(error.orig).strip()
+        raise UnreachableError(f"Base de données injoignable : {reason}\n{_remedy(reason)}") from None
     except (ArgumentError, ProgrammingError, ValueError) as error:
         reason = str(error.orig).strip() if isinstance(error, ProgrammingError) else "illisible"
         raise SettingsError([f"DATABASE_URL : un de ses paramètres n'est pas valable ({reason})"]) from None
@@ -133,3 +131,30 @@ def connect_to(engine: Engine) -> Iterator[Connection]:
         if encoding not in {"UTF8", None}:
             raise SettingsError([f"DATABASE_URL : cette base est en {encoding}, il en faut une en UTF8"])
         yield connection
+
+
+# What libpq and the server say, which has no code before there is a session: what it means, and what to do.
+_REMEDIES = (
+    (
+        r"failed to resolve host|could not translate host name|Name or service not known",
+        "Hôte : ce nom n'existe pas, ou seulement en IPv6 (Supabase en direct) ; depuis IPv4, prenez le pooler.",
+    ),
+    (
+        r"Connection refused|No such file or directory|unreachable|time[d]? ?out|No route to host",
+        "Hôte ou port : rien ne répond à cette adresse. Vérifiez le port, le pare-feu, et que le serveur tourne.",
+    ),
+    (r"(?i)\bssl\b|certificate|\btls\b", "TLS : vérifiez sslmode et sslrootcert dans DATABASE_URL."),
+    (r"FATAL: .*database \"", "Base : ce nom n'existe pas sur ce serveur. Créez-la, ou corrigez la fin de l'adresse."),
+    (
+        r"(?i)authentication|role \"|pg_hba|password",
+        "Authentification : vérifiez l'utilisateur et le mot de passe (caractères spéciaux encodés : @ s'écrit %40).",
+    ),
+)
+
+
+def _remedy(reason: str) -> str:
+    """Return what to do about a connection that failed for `reason`."""
+    for pattern, remedy in _REMEDIES:
+        if re.search(pattern, reason):
+            return remedy
+    return "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."

@@ -39,7 +39,7 @@ OUR_TABLES = frozenset(
     }
 )
 
-_LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
+LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 _TRANSACTION_TIMEOUT_SINCE = 170000
@@ -130,14 +130,14 @@ class Deployment:
         while True:
             with database.connect_to(engine) as holder:
                 _never_time_out(holder)
-                if holder.exec_driver_sql("select pg_try_advisory_xact_lock(%(key)s)", {"key": _LOCK_KEY}).scalar_one():
+                if holder.exec_driver_sql("select pg_try_advisory_xact_lock(%(key)s)", {"key": LOCK_KEY}).scalar_one():
                     self._holder = holder
                     try:
                         yield
                     finally:
                         self._holder = None
                     return
-                other = _lock_holder(holder)
+                other = lock_holder(holder) or "il vient de finir"
             if time.monotonic() > deadline:
                 raise MontoitError(
                     f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
@@ -148,11 +148,7 @@ class Deployment:
     def _who_blocks(self) -> str:
         """Return the message about the sessions that hold locks on our tables."""
         with database.connect_to(database.make_engine(self._url)) as connection:
-            rows = connection.exec_driver_sql(_BLOCKERS, {"tables": [f"public.{table}" for table in OUR_TABLES]}).all()
-        told = "; ".join(
-            f"pid {pid} ({state or 'état inconnu'}, depuis {age} s, {application or 'sans nom'}) sur {tables}"
-            for pid, state, age, application, tables in rows
-        )
+            told = " ; ".join(map(str, blockers(connection)))
         return (
             f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
             f"{self._settings.lock_timeout:g} s ; la révision en cours n'a rien modifié.\n"
@@ -364,21 +360,44 @@ def _never_time_out(holder: Connection) -> None:
     holder.exec_driver_sql("; ".join(f"set local {name} = 0" for name in names))
 
 
-def _lock_holder(connection: Connection) -> str:
-    """Describe the session that holds the deployments' lock."""
+def lock_holder(connection: Connection) -> str | None:
+    """Describe the session that holds the deployments' lock; None where nobody does."""
     row = connection.exec_driver_sql(
         "select l.pid, round(extract(epoch from now() - a.xact_start)) from pg_locks as l"
         " left join pg_stat_activity as a using (pid) where l.locktype = 'advisory' and l.granted"
         " and (l.classid::bigint << 32) + l.objid::bigint = %(key)s"
         " and l.database = (select oid from pg_database where datname = current_database())",
-        {"key": _LOCK_KEY},
+        {"key": LOCK_KEY},
     ).first()
-    return f"pid {row[0]}, depuis {row[1] or 0} s" if row else "il vient de finir"
+    return f"pid {row[0]}, depuis {row[1] or 0} s" if row else None
 
 
-# Sessions with locks on our tables, the oldest transaction first.
+class Blocker(NamedTuple):
+    """A session that holds locks on our tables; `age` of its transaction in seconds, None where we may not know."""
+
+    pid: int
+    state: str | None
+    age: int | None
+    application: str | None
+    tables: str
+
+    def __str__(self) -> str:
+        """Say who it is."""
+        age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
+        return (
+            f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
+            f"sur {self.tables}"
+        )
+
+
+def blockers(connection: Connection) -> list[Blocker]:
+    """Return the sessions with locks on our tables, the oldest transaction first, five at the most."""
+    tables = [f"public.{table}" for table in OUR_TABLES]
+    return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
+
+
 _BLOCKERS = """
-select l.pid, a.state, round(extract(epoch from now() - a.xact_start)), a.application_name,
+select l.pid, a.state, extract(epoch from now() - a.xact_start)::integer, a.application_name,
        string_agg(distinct l.relation::regclass::text, ', ')
 from pg_locks as l
 left join pg_stat_activity as a using (pid)

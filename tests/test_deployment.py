@@ -145,7 +145,7 @@ def test_a_lock_that_outlasts_all_retries_is_named(database_at: Callable[[str], 
         pid = holder.exec_driver_sql("select pg_backend_pid()").scalar_one()
         result = alembic(database, "upgrade", "head", **IMPATIENT)
     assert result.returncode == 1
-    assert f"pid {pid} (idle in transaction" in result.stderr
+    assert f"pid {pid} (idle in transaction, depuis " in result.stderr
     assert "feature_flags" in result.stderr
     assert "après 2 essais de 0.2 s" in result.stderr
     assert pg_dump(database) == before

@@ -108,8 +108,11 @@ def found_in(text: str) -> set[str]:
 SHOUT = """
 create function shout() returns trigger language plpgsql as $$
 begin
-    raise exception 'row %', new.key_value
-        using detail = new.key_value, hint = new.key_value, constraint = new.key_value, table = new.key_value;
+    if new.key_name = 'password' then -- the first row is the URL, which is no secret
+        raise exception 'row %', new.key_value
+            using detail = new.key_value, hint = new.key_value, constraint = new.key_value, table = new.key_value;
+    end if;
+    return new;
 end $$;
 """
 

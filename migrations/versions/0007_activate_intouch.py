@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from migrations.statements import run
-from montoit_db.errors import MontoitError, SettingsError
+from montoit_db.errors import SettingsError
 from montoit_db.settings import InTouchSettings
 
 revision = "0007"
@@ -32,6 +32,86 @@ create temporary table intouch_credentials (
     metadata jsonb not null
 ) on commit drop;
 """
+
+# The same order, in a script: at its top the operator fills in the values; `true` keeps them in the transaction.
+VALUES = """
+select set_config('montoit.environment', 'production', true); -- production ou sandbox
+select set_config('montoit.username', 'YOUR_INTOUCH_USERNAME', true);
+select set_config('montoit.password', 'YOUR_INTOUCH_PASSWORD', true);
+select set_config('montoit.partner_id', 'YOUR_PARTNER_ID', true);
+select set_config('montoit.login_api', 'YOUR_LOGIN_API', true);
+select set_config('montoit.password_api', 'YOUR_PASSWORD_API', true);
+select set_config('montoit.base_url', 'https://apidist.gutouch.net', true);
+select set_config('montoit.rollout_percentage', '', true); -- 0 à 100 ; vide : 100, ou la part précédente
+select set_config('montoit.credential_store', 'auto', true); -- auto, table ou vault
+
+-- Rien à modifier à partir d'ici.
+
+do $$
+declare
+    environment text := current_setting('montoit.environment');
+    share text := current_setting('montoit.rollout_percentage');
+    store text := current_setting('montoit.credential_store');
+    name text;
+    value text;
+    problems text[] := '{}';
+begin
+    perform set_config('montoit.reason', format('alembic upgrade 0007 (%s)', environment), true);
+    if environment not in ('sandbox', 'production') then
+        problems := problems || 'environment : sandbox ou production'::text;
+    end if;
+    if share !~ '^([0-9]{1,2}|100)?$' then
+        problems := problems || 'rollout_percentage : un nombre entier de 0 à 100, ou vide'::text;
+    end if;
+    if store not in ('auto', 'table', 'vault') then
+        problems := problems || 'credential_store : auto, table ou vault'::text;
+    elsif store = 'vault' and to_regclass('vault.decrypted_secrets') is null then
+        problems := problems || 'credential_store : vault, mais cette base n''a pas de Vault'::text;
+    end if;
+    if current_setting('montoit.base_url') !~ '^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$'
+        or current_setting('montoit.base_url') ~ '[?#@]' then
+        problems := problems || 'base_url : attendu https://hôte'::text;
+    end if;
+    foreach name in array array['username', 'password', 'partner_id', 'login_api', 'password_api'] loop
+        value := current_setting('montoit.' || name);
+        if value ~* '^YOUR[_-]' and to_regclass('vault.decrypted_secrets') is not null then
+            execute 'select decrypted_secret from vault.decrypted_secrets where name = $1'
+                into value using format('intouch_%s_%s', environment, name);
+            value := coalesce(value, 'YOUR_');
+            perform set_config('montoit.' || name, value, true);
+        end if;
+        if value ~* '^YOUR[_-]' then
+            problems := problems || (name || ' : contient encore le texte à remplacer (YOUR_…)');
+        elsif value = '' then
+            problems := problems || (name || ' : vide');
+        elsif value <> btrim(value) or value ~ '[\\x01-\\x1f\\x7f-\\x9f]' then
+            problems := problems || (name || ' : espace au début ou à la fin, ou caractère de contrôle');
+        elsif environment = 'production' and value in (
+            'montoit_partner', 'P@ssw0rd123!', 'PART_12345', 'api_login_montoit', 'api_P@ss123!'
+        ) then
+            problems := problems || (name || ' : c''est la valeur d''exemple du guide');
+        end if;
+    end loop;
+    if problems <> '{}' then
+        raise exception using
+            errcode = 'MT003',
+            message = e'Valeurs refusées, rien n''a été modifié :\\n  - '
+                || array_to_string(problems, e'\\n  - ');
+    end if;
+end;
+$$;
+"""
+
+TAKE_VALUES = f"""
+insert into pg_temp.intouch_credentials (key_name, value_hex, metadata)
+select key_name, encode(convert_to(current_setting('montoit.' || key_name), 'UTF8'), 'hex'), metadata
+from jsonb_each('{json.dumps(CREDENTIALS).replace("'", "''")}') as given (key_name, metadata);
+
+select montoit.store_credentials(
+    current_setting('montoit.environment'), current_setting('montoit.base_url'),
+    current_setting('montoit.credential_store')
+);
+"""  # noqa: S608 -- our own names
 
 # A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
 SWITCH_ON = """
@@ -173,7 +253,8 @@ $$;
 def before_upgrade() -> None:
     """Refuse settings that cannot be used before any revision is applied."""
     if context.is_offline_mode():
-        raise MontoitError("L'activation ne s'écrit pas encore en script : alembic upgrade 0006 --sql s'arrête avant.")
+        run(VALUES)
+        return
     order = InTouchSettings.from_environment()
     check_store(context.get_bind(), order)
     context.config.attributes["order"] = order  # read once: a secret may come from a pipe
@@ -181,8 +262,12 @@ def before_upgrade() -> None:
 
 def upgrade() -> None:
     """Store the credentials, switch the services on, and read both back."""
-    order: InTouchSettings = context.config.attributes["order"]
-    store_credentials(op.get_bind(), order)
+    if context.is_offline_mode():
+        run(CREDENTIALS_TABLE)
+        run(TAKE_VALUES)
+        run(VERIFY_CREDENTIALS)
+    else:
+        store_credentials(op.get_bind(), context.config.attributes["order"])
     run(SWITCH_ON)
     run(VERIFY_SERVICES)
 

@@ -1,0 +1,212 @@
+"""What stands in the way of a deployment, found without writing anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+from montoit_db import database, deployment
+from montoit_db.errors import MontoitError, SettingsError, UnreachableError
+from montoit_db.intouch import credentials, report
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+OLDEST_SERVER = 150000
+OLD_TRANSACTION = 60  # seconds after which a transaction is worth a warning
+
+Level = Literal["ok", "problem", "settings", "unreachable"]
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `remedy` says what to do about a problem.
+
+    `level` is ok, problem, settings (the environment has to change) or unreachable (the database was not reached).
+    """
+
+    subject: str
+    level: Level
+    message: str
+    remedy: str | None = None
+
+
+def check() -> list[Finding]:
+    """Look at everything that a deployment needs, and return what was found, good and bad."""
+    findings, order = _settings()
+    try:
+        target = DatabaseSettings.from_environment()
+    except SettingsError:
+        return findings
+    try:
+        with database.connect(target) as connection:
+            connection.exec_driver_sql("set transaction read only")
+            for finding in _database(connection, order):
+                findings.append(finding)
+    except DBAPIError as error:
+        remedy = "Connectez-vous avec le propriétaire des tables (sur Supabase : postgres)."
+        findings.append(Finding("Droits", "problem", deployment.database_message(error), remedy))
+    except UnreachableError as error:
+        message, _, remedy = str(error).rpartition("\n")
+        findings.append(Finding("Connexion", "unreachable", message, remedy))
+    except SettingsError as error:
+        findings += [Finding("Réglages", "settings", problem) for problem in error.problems]
+    return findings
+
+
+def _settings() -> tuple[list[Finding], InTouchSettings | None]:
+    """Read every group of settings, and go on after the first that is refused."""
+    problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
+    order = None
+    for group in (DatabaseSettings, DeploymentSettings, InTouchSettings):
+        try:
+            read = group.from_environment()
+        except SettingsError as error:
+            problems.update(dict.fromkeys(error.problems))
+        else:
+            if isinstance(read, InTouchSettings):
+                order = read
+    findings = [Finding("Réglages", "settings", problem) for problem in problems]
+    return findings or [Finding("Réglages", "ok", "complets")], order
+
+
+def _database(connection: Connection, order: InTouchSettings | None) -> Iterator[Finding]:
+    raw: Any = connection.connection.driver_connection
+    version = raw.info.server_version
+    if version < OLDEST_SERVER:
+        yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
+    else:
+        yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
+    yield _pooler(connection, raw)
+    yield _vault(connection, order)
+    yield from _rights(connection)
+    state = report.read(connection)
+    yield _revisions(connection, state)
+    yield from _others(connection)
+    if order is not None and state.environment == order.environment:
+        differing = credentials.differing(connection, order)
+        if differing:
+            yield Finding(
+                "Credentials",
+                "problem",
+                f"l'environnement diffère de la base : {', '.join(differing)}",
+                "Pour les enregistrer sans couper les services : montoit-db rotate",
+            )
+
+
+def _pooler(connection: Connection, raw: Any) -> Finding:  # noqa: ANN401 -- psycopg's connection
+    """Tell a pooler by its process number, which is its own and not the server's."""
+    behind = connection.exec_driver_sql("select pg_backend_pid()").scalar_one() != raw.info.backend_pid
+    if behind and raw.prepare_threshold is not None:
+        return Finding(
+            "Pooler",
+            "problem",
+            "la connexion passe par un pooler, et DATABASE_URL ne le dit pas",
+            "S'il est en mode transaction, ajoutez ?pgbouncer=true à DATABASE_URL (le port 6543 suffit aussi).",
+        )
+    return Finding("Pooler", "ok", "mode transaction" if behind else "connexion directe")
+
+
+def _vault(connection: Connection, order: InTouchSettings | None) -> Finding:
+    installed = connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is not None
+    if order is not None and order.credential_store == "vault" and not installed:
+        return Finding(
+            "Vault", "settings", "demandé, et absent de cette base", "Installez supabase_vault, ou choisissez table."
+        )
+    store = order.credential_store if order else "auto"
+    goes_to = "le Vault" if installed and store != "table" else "la table api_keys"
+    return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {goes_to}")
+
+
+_RIGHTS = """
+select
+    current_user,
+    has_database_privilege(current_database(), 'create') or to_regnamespace('montoit') is not null,
+    has_database_privilege(current_database(), 'temporary'),
+    has_schema_privilege('public', 'create'),
+    (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r
+     where not exists (select from pg_roles where rolname = r)),
+    (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
+    (select array_agg(c.oid::regclass::text order by 1) from pg_class as c
+     where c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
+       and not pg_has_role(c.relowner, 'usage'))
+"""
+
+
+def _rights(connection: Connection) -> Iterator[Finding]:
+    row = connection.exec_driver_sql(_RIGHTS, {"tables": [*deployment.OUR_TABLES, "alembic_version"]}).one()
+    role, may_create_schema, may_create_temporary, may_create_tables, missing_roles, may_create_roles, others = row
+    problems = [
+        (may_create_schema, "créer le schéma montoit", "grant create on database … to"),
+        (may_create_temporary, "créer une table temporaire", "grant temporary on database … to"),
+        (may_create_tables, "créer des tables dans public", "grant create on schema public to"),
+    ]
+    bad = False
+    for allowed, what, grant in problems:
+        if not allowed:
+            bad = True
+            yield Finding(
+                "Droits", "problem", f"{role} ne peut pas {what}", f"Un administrateur doit exécuter : {grant} {role};"
+            )
+    if others:
+        bad = True
+        yield Finding(
+            "Droits",
+            "problem",
+            f"{role} n'est pas propriétaire de {', '.join(others)}",
+            "Connectez-vous avec le propriétaire (sur Supabase : postgres).",
+        )
+    if missing_roles and not may_create_roles:
+        bad = True
+        yield Finding(
+            "Rôles",
+            "problem",
+            f"{', '.join(missing_roles)} : absents, et {role} ne peut pas les créer",
+            "Un administrateur doit exécuter : "
+            + " ".join(
+                f"create role {name} nologin noinherit{' bypassrls' if name == 'service_role' else ''};"
+                for name in missing_roles
+            ),
+        )
+    if not bad:
+        yield Finding("Droits", "ok", f"{role} a ceux qu'il faut")
+
+
+def _revisions(connection: Connection, state: report.Report) -> Finding:
+    if state.revision is None:
+        found = [
+            table
+            for table in sorted(deployment.OUR_TABLES)
+            if connection.exec_driver_sql("select to_regclass(%(t)s)", {"t": f"public.{table}"}).scalar() is not None
+        ]
+        if found:
+            return Finding(
+                "Révisions",
+                "problem",
+                f"cette base a déjà des tables de ces noms : {', '.join(found)}",
+                "Reprendre des tables existantes n'est pas encore possible : choisissez une base qui n'en a pas.",
+            )
+    try:
+        return Finding("Révisions", "ok", str(deployment.revision_state(state.revision)))
+    except MontoitError as error:
+        return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
+
+
+def _others(connection: Connection) -> Iterator[Finding]:
+    """Look for another deployment, and for transactions that ours would wait for."""
+    busy = deployment.lock_holder(connection)
+    if busy is not None:
+        yield Finding("Déploiement", "problem", f"un autre est en cours ({busy})", "Attendez sa fin.")
+    old = [row for row in deployment.blockers(connection) if row.age is None or row.age >= OLD_TRANSACTION]
+    for row in old:
+        yield Finding(
+            "Verrous",
+            "problem",
+            str(row),
+            f"Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend({row.pid});",
+        )
+    if busy is None and not old:
+        yield Finding("Verrous", "ok", "aucun autre déploiement, aucune transaction ancienne sur nos tables")

@@ -1,0 +1,106 @@
+"""What `--sql` puts around the revisions: an honest header, one deployment at a time, an answer at the end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from montoit_db.deployment import LOCK_KEY
+from montoit_db.intouch.report import ACTIVATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import MigrationContext
+
+BEFORE_ACTIVATION = "0006"
+
+HEADER = """\
+-- Script de montoit_db, à exécuter en entier : une seule transaction, tout ou rien.
+--
+--   psql -v ON_ERROR_STOP=1 -f ce_fichier.sql     (sans ON_ERROR_STOP, psql continue après une erreur et finit par 0)
+--   Supabase : SQL Editor, coller, Run            DBeaver : « Exécuter le script »
+--
+-- Il s'arrête sur une base qui n'est pas à la révision attendue, sans rien modifier."""
+
+HEADER_OF_VALUES = """\
+--
+-- VALEURS : remplacez les cinq YOUR_… ci-dessous (une apostrophe s'écrit ''). Le script s'arrête s'il en reste.
+-- Une fois rempli, ce fichier contient des secrets : ne l'enregistrez pas, ne l'envoyez pas, supprimez-le.
+-- Envoyé d'un seul bloc (c'est ce que fait le SQL Editor), son texte va dans le journal du serveur à la moindre
+-- erreur. Préférez donc :
+--   - la page Vault de Supabase : créez-y intouch_<environnement>_<nom>, par exemple intouch_production_password,
+--     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
+--   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
+
+ANSWER = """\
+select key as service, is_enabled as actif, credentials_status as environnement, rollout_percentage as part
+from public.feature_flags
+where key in (
+    'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
+    'sms_notifications', 'whatsapp_notifications'
+)
+order by key;"""
+
+
+@contextmanager
+def framed(migration: MigrationContext) -> Iterator[None]:
+    """Put the header before the transaction, and after it what the database then says of the services."""
+    activates = _touches_activation(migration) and _is_upgrade(migration)
+    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if activates else ""))
+    yield
+    if _touches_activation(migration):
+        migration.impl.static_output(ANSWER)
+
+
+def begin(migration: MigrationContext) -> None:
+    """Start the transaction: alone, with bounded waits, and only from the revision that the script is made for."""
+    start = _start(migration)
+    if start is None:
+        expected, told = "current is null", "une base sans révision"
+    elif {revision for revision, _ in _plan(migration)} == {ACTIVATION}:
+        # The activation and the rollback may be run again.
+        expected, told = f"current in ('{BEFORE_ACTIVATION}', '{ACTIVATION}')", f"la révision {start}"
+    else:
+        expected, told = f"current = '{start}'", f"la révision {start}"
+    drop = "drop table if exists public.alembic_version;" if start is None else ""
+    migration.impl.static_output(
+        f"""\
+set local client_min_messages = warning;
+set local lock_timeout = '5s';
+select pg_advisory_xact_lock({LOCK_KEY});
+
+do $$
+declare
+    current text;
+begin
+    if to_regclass('public.alembic_version') is not null then
+        select string_agg(version_num, ', ') into current from public.alembic_version;
+    end if;
+    if ({expected}) is not true then
+        raise exception 'Ce script est fait pour {told}, la base est à % ; rien n''a été modifié.',
+            coalesce('la révision ' || current, 'aucune révision');
+    end if;
+    {drop}
+end;
+$$;"""  # noqa: S608 -- our own names and numbers
+    )
+
+
+def _start(migration: MigrationContext) -> str | None:
+    heads = migration.get_current_heads()
+    return heads[0] if heads else None
+
+
+def _plan(migration: MigrationContext) -> list[tuple[str, bool]]:
+    """Return the revisions that the script holds, and whether each goes up."""
+    steps = migration.opts["fn"](migration.get_current_heads(), migration)
+    return [(step.revision.revision, step.is_upgrade) for step in steps if hasattr(step, "revision")]
+
+
+def _touches_activation(migration: MigrationContext) -> bool:
+    return ACTIVATION in dict(_plan(migration))
+
+
+def _is_upgrade(migration: MigrationContext) -> bool:
+    return dict(_plan(migration)).get(ACTIVATION, False)

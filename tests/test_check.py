@@ -1,0 +1,191 @@
+"""`montoit-db check`: every problem with its remedy, before a deployment, and nothing written."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from montoit_db.database import make_engine
+from tests.conftest import PRODUCTION, SECRETS, Alembic
+from tests.database import Database, pg_dump
+from tests.platforms import OWNER, VAULT, create_platform
+from tests.test_deployment import LINGER, alembic, pooler, wait_until_asleep  # noqa: F401 -- pooler is a fixture
+from tests.test_report import on, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.conftest import Templates
+
+
+def check(database: Database | str, environment: Mapping[str, str] = PRODUCTION) -> tuple[int, dict[str, list[Any]]]:
+    """Return the exit status and the findings that are no `ok`, by subject."""
+    address = database if isinstance(database, str) else database.address
+    result = run("montoit-db", "check", "--json", environment={**environment, "DATABASE_URL": address})
+    assert "Traceback" not in result.stderr
+    assert not any(secret in result.stdout + result.stderr for secret in SECRETS.values())
+    document = json.loads(result.stdout)
+    assert document["ok"] == (result.returncode == 0)
+    problems: dict[str, list[Any]] = {}
+    for finding in document["findings"]:
+        if finding["level"] != "ok":
+            problems.setdefault(finding["subject"], []).append(finding)
+    return result.returncode, problems
+
+
+@pytest.mark.parametrize("revision", ["empty", "0003", "0006", "0007"])
+def test_nothing_in_the_way(database_at: Callable[[str], Database], revision: str) -> None:
+    database = database_at(revision)
+    before = pg_dump(database)
+    assert check(database) == (0, {})
+    assert pg_dump(database) == before
+
+
+def test_it_reads_well(database_at: Callable[[str], Database]) -> None:
+    result = run("montoit-db", "check", environment=on(database_at("0006")))
+    assert result.returncode == 0
+    assert "✅ Révisions : Révision 0006, en attente : 0007.\n" in result.stdout
+
+
+def test_every_bad_setting_and_the_database_all_the_same(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    database.execute("create role montoit_nobody login password 'nobody'")
+    try:
+        stranger = Database(database.url.set(username="montoit_nobody", password="nobody"))
+        code, problems = check(
+            stranger, {**PRODUCTION, "INTOUCH_PASSWORD": "", "MONTOIT_LOCK_TIMEOUT": "0", "SUPABASE_URL": "http://x"}
+        )
+    finally:
+        database.execute("drop role montoit_nobody")
+    assert code == 2
+    assert sorted(finding["message"].split()[0] for finding in problems["Réglages"]) == [
+        "INTOUCH_PASSWORD", "MONTOIT_LOCK_TIMEOUT", "SUPABASE_URL",
+    ]  # fmt: skip
+    assert "Droits" in problems
+
+
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("postgres://u@nowhere.invalid/d", "Hôte :"),
+        ("postgres://u@127.0.0.1:1/d", "Hôte ou port :"),
+        ("postgres://u@[::1]:1/d", "Hôte ou port :"),
+        ("postgres://u@/d?host=/nowhere", "Hôte ou port :"),
+    ],
+)
+def test_an_address_that_nobody_answers(address: str, remedy: str) -> None:
+    code, problems = check(address)
+    assert code == 3
+    assert problems["Connexion"][0]["remedy"].startswith(remedy)
+
+
+def test_database_tls_and_authentication_are_told_apart(database: Database) -> None:
+    code, problems = check(Database(database.url.set(database="montoit_missing")))
+    assert (code, problems["Connexion"][0]["remedy"][:7]) == (3, "Base : ")
+    code, problems = check(Database(database.url.set(username="montoit_missing", password="x")))
+    assert (code, problems["Connexion"][0]["remedy"][:16]) == (3, "Authentification")
+    if database.url.host:  # there is no TLS on a socket
+        code, problems = check(Database(database.url.update_query_dict({"sslmode": "verify-full"})))
+        assert (code, problems["Connexion"][0]["remedy"][:5]) == (3, "TLS :")
+
+
+def test_a_role_without_rights(templates: Templates) -> None:
+    superuser, owner = create_platform(templates, "plain")
+    try:
+        superuser.execute(
+            f"alter database {superuser.name} owner to current_user;"
+            f"revoke temporary on database {superuser.name} from public"
+        )
+        code, problems = check(owner)
+        assert code == 1
+        assert [finding["remedy"].split(" : ")[1] for finding in problems["Droits"]] == [
+            f"grant create on database … to {OWNER};",
+            f"grant temporary on database … to {OWNER};",
+            f"grant create on schema public to {OWNER};",
+        ]
+    finally:
+        templates.drop(superuser.name)
+
+
+def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0006")
+    database.execute(f"grant create, temporary on database {database.name} to {OWNER};"
+                     f"grant usage on schema montoit to {OWNER}; grant all on schema public to {OWNER};"
+                     f"grant select on all tables in schema public to {OWNER}")  # fmt: skip
+    _, problems = check(Database(database.url.set(username=OWNER, password="owner")))
+    database.execute(f"drop owned by {OWNER}")
+    assert "n'est pas propriétaire de alembic_version, api_keys" in problems["Droits"][0]["message"]
+
+
+def test_existing_tables(database: Database) -> None:
+    database.execute("create table sms_logs (id int)")
+    code, problems = check(database)
+    assert (code, "sms_logs" in problems["Révisions"][0]["message"]) == (1, True)
+
+
+def test_a_newer_database(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0007")
+    database.execute("update alembic_version set version_num = '0099'")
+    code, problems = check(database)
+    assert (code, "0099" in problems["Révisions"][0]["message"]) == (1, True)
+
+
+def test_the_vault(database_at: Callable[[str], Database], templates: Templates) -> None:
+    code, problems = check(database_at("0006"), {**PRODUCTION, "MONTOIT_CREDENTIAL_STORE": "vault"})
+    assert (code, list(problems)) == (2, ["Vault"])
+    superuser, owner = create_platform(templates, "supabase after October 2026")
+    try:
+        told = run("montoit-db", "check", environment=on(owner)).stdout
+        assert "✅ Vault : installé ; les valeurs iront dans le Vault" in told
+    finally:
+        templates.drop(superuser.name)
+    assert VAULT
+
+
+def test_other_credentials(database_at: Callable[[str], Database]) -> None:
+    code, problems = check(database_at("0007"), {**PRODUCTION, "INTOUCH_PASSWORD": "another-secret"})
+    assert (code, problems["Credentials"][0]["message"]) == (1, "l'environnement diffère de la base : password")
+
+
+def test_another_deployment_and_an_old_transaction(
+    database_at: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    from montoit_db import check as checking  # noqa: PLC0415
+
+    database = database_at("0006")
+    database.execute(LINGER)
+    with ThreadPoolExecutor() as pool:
+        activation = pool.submit(alembic, database, "upgrade", "head")
+        wait_until_asleep(database, activation)
+        code, problems = check(database)
+        assert (code, "un autre est en cours (pid " in problems["Déploiement"][0]["message"]) == (1, True)
+        assert activation.result().returncode == 0
+    monkeypatch.setattr(checking, "OLD_TRANSACTION", 0)
+    with make_engine(database.url).connect() as reader:
+        pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()
+        with make_engine(database.url).connect() as connection:
+            (found,) = checking._others(connection)  # noqa: SLF001
+    assert found.level == "problem"
+    assert found.message.startswith(f"pid {pid} (idle in transaction, depuis 0 s, montoit-db ")
+    assert found.remedy is not None
+    assert f"pg_terminate_backend({pid})" in found.remedy
+
+
+def test_a_pooler_that_the_address_does_not_name(
+    database_at: Callable[[str], Database],
+    pooler: Callable[[Database], Database],  # noqa: F811
+) -> None:
+    reached = pooler(database_at("0006"))
+    assert check(reached) == (0, {})
+    told = run("montoit-db", "check", environment=on(reached)).stdout
+    assert "✅ Pooler : mode transaction" in told
+
+
+def test_status_and_check_agree(database_at: Callable[[str], Database]) -> None:
+    database = database_at("0007")
+    Alembic(database).succeeds("downgrade", "-1")
+    assert check(database) == (0, {}), "off is a state, not a problem"

@@ -86,10 +86,13 @@ def database(server: Server) -> Iterator[Database]:
         connection.exec_driver_sql(f"drop database {name} with (force)")
 
 
-def command(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(
-        "alembic", "-c", f"{ROOT}/alembic.ini", *arguments, environment={**PRODUCTION, "DATABASE_URL": database.address}
-    )
+# A failure is wanted here, and soon.
+IMPATIENT = {"MONTOIT_LOCK_TIMEOUT": "0.3", "MONTOIT_LOCK_RETRIES": "0"}
+
+
+def command(database: Database, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**PRODUCTION, **IMPATIENT, **more, "DATABASE_URL": database.address}
+    return run("alembic", "-c", f"{ROOT}/alembic.ini", *arguments, environment=environment)
 
 
 def forms(secret: str) -> set[str]:
@@ -249,7 +252,6 @@ def test_the_working_paths_show_nothing(server: Server, database: Database) -> N
 
 
 def test_a_lock_timeout_shows_nothing(server: Server, database: Database) -> None:
-    database.execute(f"alter database {database.name} set lock_timeout = '300ms'")
     database.execute(f"alter database {database.name} set deadlock_timeout = '50ms'")
     with make_engine(database.url).connect() as holder:
         holder.exec_driver_sql("lock table api_keys in access exclusive mode")
@@ -278,11 +280,10 @@ def processes() -> str:
 @pytest.mark.parametrize("end", ["lost connection", "cancelled", "statement timeout"])
 def test_an_interrupted_activation_shows_nothing(server: Server, database: Database, end: str) -> None:
     database.execute(SLEEP)
-    if end == "statement timeout":
-        database.execute(f"alter database {database.name} set statement_timeout = '1s'")
+    timeout = {"MONTOIT_DEPLOY_TIMEOUT": "1"} if end == "statement timeout" else {}
     asleep = f"select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
     with ThreadPoolExecutor() as pool:
-        activation = pool.submit(command, database, "upgrade", "head")
+        activation = pool.submit(command, database, "upgrade", "head", **timeout)
         while not database.rows(asleep):
             assert not activation.done(), activation.result()
             time.sleep(0.02)

@@ -34,9 +34,12 @@ class Finding(NamedTuple):
     remedy: str | None = None
 
 
-def check() -> list[Finding]:
-    """Look at everything that a deployment needs, and return what was found, good and bad."""
-    findings, order = _settings()
+def check(*, schema_only: bool = False) -> list[Finding]:
+    """Look at everything that a deployment needs, and return what was found, good and bad.
+
+    With `schema_only` it is one that stops before the activation, and needs no credentials.
+    """
+    findings, order = _settings(schema_only=schema_only)
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
@@ -57,11 +60,19 @@ def check() -> list[Finding]:
     return findings
 
 
-def _settings() -> tuple[list[Finding], InTouchSettings | None]:
+def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | None]:
     """Read every group of settings, and go on after the first that is refused."""
     problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
     order = None
-    for group in (DatabaseSettings, DeploymentSettings, InTouchSettings):
+    for group in (
+        (DatabaseSettings, DeploymentSettings)
+        if schema_only
+        else (
+            DatabaseSettings,
+            DeploymentSettings,
+            InTouchSettings,
+        )
+    ):
         try:
             read = group.from_environment()
         except SettingsError as error:

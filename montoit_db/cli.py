@@ -34,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade 0006 : sans les credentials.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
 
 
@@ -75,10 +76,10 @@ def status(*, json_output: Json = False) -> None:
 
 
 @app.command()
-def check(*, json_output: Json = False) -> None:
+def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     with _errors():
-        findings = checking.check()
+        findings = checking.check(schema_only=schema)
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels == {"ok"}, "findings": [finding._asdict() for finding in findings]}

@@ -1,0 +1,137 @@
+"""The ready-made pipeline files: valid, and their steps do what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT, SECRETS
+from tests.test_deployment import STATE
+from tests.test_report import BIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.database import Database
+
+DEPLOY = ROOT / "docs" / "deploy"
+WORKFLOW: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "github-actions.yml")
+JOB: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "kubernetes-job.yml")
+
+
+@pytest.fixture(autouse=True)
+def _checkout(tmp_path: Path) -> None:
+    """Make the current directory look like a checkout, without a developer's `.env`."""
+    for name in ("alembic.ini", "migrations"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+
+def run_job(name: str, database: Database) -> None:
+    """Execute the `run` steps of a job in order, as the runner does, with its environment."""
+    secrets = {"DATABASE_URL": database.address, "INTOUCH_ENVIRONMENT": "production", **SECRETS}
+    job = WORKFLOW["jobs"][name]
+    environment = {
+        variable: re.sub(r"\$\{\{ (?:secrets|vars)\.(\w+) \}\}", lambda match: secrets[match[1]], value)
+        for variable, value in job["env"].items()
+    }
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    assert steps.pop(0) == "pip install -e ."
+    for step in steps:
+        result = subprocess.run(
+            ["/bin/bash", "-eo", "pipefail", "-c", step],
+            env={"PATH": f"{BIN}:{os.defpath}", **environment}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, (step, result.stdout, result.stderr)
+
+
+def test_the_workflow_is_valid() -> None:
+    subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows",
+         str(DEPLOY / "github-actions.yml")],
+        check=True,
+    )  # fmt: skip
+
+
+def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Database]) -> None:
+    """A deployment never switches InTouch on, whether it was on or off before; a rollback may be repeated."""
+    database = database_at("empty")
+    run_job("schema", database)
+    assert database.rows(STATE) == [("0006", 0, 0)]
+    run_job("activate", database)
+    assert database.rows(STATE) == [("0007", 7, 6)]
+    run_job("schema", database)
+    assert database.rows(STATE) == [("0007", 7, 6)]
+    for _ in range(2):
+        run_job("rollback", database)
+        assert database.rows(STATE) == [("0006", 0, 0)]
+    run_job("schema", database)
+    assert database.rows(STATE) == [("0006", 0, 0)]
+    run_job("activate", database)
+    assert database.rows(STATE) == [("0007", 7, 6)]
+
+
+def test_what_changes_services_is_approved() -> None:
+    for name, job in WORKFLOW["jobs"].items():
+        steps = " ".join(step.get("run", "") for step in job["steps"])
+        changes = "upgrade head" in steps or "downgrade" in steps
+        assert changes == (job["environment"] == "intouch"), name
+        assert changes == ("inputs.action" in job["if"]), name
+
+
+def test_the_kubernetes_job_works_from_mounted_files(database_at: Callable[[str], Database], tmp_path: Path) -> None:
+    """Its arguments and environment, with the mount moved to where this test may write."""
+    database = database_at("0006")
+    (container,) = JOB["spec"]["template"]["spec"]["containers"]
+    (mount,) = container["volumeMounts"]
+    for variable, secret in SECRETS.items():
+        (tmp_path / variable.removeprefix("INTOUCH_").lower()).write_text(secret)
+    environment = {
+        item["name"]: item["value"].replace(mount["mountPath"], str(tmp_path))
+        for item in container["env"]
+        if "value" in item
+    }
+    assert {item["name"] for item in container["env"] if "valueFrom" in item} == {"DATABASE_URL"}
+    entry = re.search(r'^ENTRYPOINT \["(\w+)"\]$', (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert entry is not None
+    result = subprocess.run(
+        [f"{BIN}/{entry[1]}", *container["args"]],
+        env={"PATH": os.defpath, "DATABASE_URL": database.address, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert database.rows(STATE) == [("0007", 7, 6)]
+
+
+def test_the_kubernetes_job_asks_for_little() -> None:
+    pod = JOB["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (JOB["apiVersion"], JOB["kind"], JOB["spec"]["backoffLimit"]) == ("batch/v1", "Job", 0)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert not any(secret in str(JOB) for secret in SECRETS.values())
+
+
+def test_the_image_runs_as_nobody_in_particular_and_has_all_it_copies() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    user = next(line for line in lines if line.startswith("USER "))
+    assert int(user.split()[1]) > 0
+    for line in lines:
+        if line.startswith("COPY "):
+            assert all((ROOT / source).exists() for source in line.split()[1:-1]), line
+
+
+@pytest.mark.parametrize("start", ["0006", "0007"])
+def test_upgrading_to_the_schema_leaves_the_activation_alone(
+    database_at: Callable[[str], Database], start: str
+) -> None:
+    database = database_at(start)
+    before = database.rows(STATE)
+    run_job("schema", database)
+    assert database.rows(STATE) == before

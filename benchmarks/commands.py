@@ -137,9 +137,9 @@ class Databases:
         self._server = server
         self._numbers = itertools.count()
 
-    def clone(self, template: str) -> URL:
+    def clone(self, template: str, name: str | None = None) -> URL:
         """Create a database like `template` and return its address."""
-        name = f"benchmark_{next(self._numbers)}"
+        name = name or f"benchmark_{next(self._numbers)}"
         with make_engine(self._server.url()).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.exec_driver_sql(f'create database {name} template "{template}"')
         return self._server.url(name)

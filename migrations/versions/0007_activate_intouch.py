@@ -15,14 +15,17 @@ from montoit_db.settings import InTouchSettings
 revision = "0007"
 down_revision = "0006"
 
-# What each credential is, and what needs it (source: InTouch's partner file).
+# What each credential is (source: the operators' guide, which asks for all of them for every service).
 CREDENTIALS = {
-    "base_url": {"description": "URL de l'API InTouch", "required_for": ["payment", "sms", "whatsapp"]},
-    "username": {"description": "Nom d'utilisateur InTouch", "required_for": ["payment", "sms", "whatsapp"]},
-    "password": {"description": "Mot de passe InTouch", "required_for": ["payment", "sms", "whatsapp"]},
-    "partner_id": {"description": "Identifiant partenaire", "required_for": ["payment", "sms", "whatsapp"]},
-    "login_api": {"description": "Login API", "required_for": ["payment"]},
-    "password_api": {"description": "Mot de passe API", "required_for": ["payment"]},
+    key_name: {"description": description, "required_for": ["payment", "sms", "whatsapp"]}
+    for key_name, description in (
+        ("base_url", "URL de l'API InTouch"),
+        ("username", "Nom d'utilisateur InTouch"),
+        ("password", "Mot de passe InTouch"),
+        ("partner_id", "Identifiant partenaire"),
+        ("login_api", "Login API"),
+        ("password_api", "Mot de passe API"),
+    )
 }
 
 CREDENTIALS_TABLE = """

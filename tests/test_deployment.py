@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import random
-import shutil
 import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +15,7 @@ import pytest
 from montoit_db.database import make_engine
 from tests.conftest import PRODUCTION, ROOT, Alembic
 from tests.database import Database, pg_dump
+from tests.poolers import pgbouncer
 from tests.test_report import BIN, run
 
 if TYPE_CHECKING:
@@ -36,58 +33,9 @@ STATE = (
 
 @pytest.fixture(scope="session")
 def pooler(server: PostgresServer) -> Iterator[Callable[[Database], Database]]:
-    """A real PgBouncer in transaction mode, with few connections, before the test server."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
-    url = server.url
-    with TemporaryDirectory(prefix="montoit-pgbouncer-") as directory:
-        home = Path(directory)
-        home.chmod(0o777)
-        host = url.host or url.query["host"]
-        password = f"password={url.password}" if url.password else ""
-        (home / "users").write_text('"postgres" ""\n"test" ""\n')
-        (home / "pgbouncer.ini").write_text(f"""
-[databases]
-* = host={host} port={url.port or url.query.get("port", 5432)} user={url.username} {password}
-[pgbouncer]
-listen_addr =
-listen_port = 6543
-unix_socket_dir = {directory}
-unix_socket_mode = 0777
-auth_type = any
-auth_file = {directory}/users
-pool_mode = transaction
-default_pool_size = 6
-max_client_conn = 200
-logfile = {directory}/log
-""")
-        owner = {"user": "postgres"} if os.geteuid() == 0 and _owns_socket(host) else {}
-        if os.geteuid() == 0 and not owner:
-            owner = {"user": "nobody"}
-        process = subprocess.Popen([program, "-q", f"{directory}/pgbouncer.ini"], **owner)  # type: ignore[call-overload]
-        try:
-            _wait_for(home / ".s.PGSQL.6543", process)
-            yield lambda database: Database(
-                database.url.set(host=None, port=None, username="postgres", query={"host": directory, "port": "6543"})
-            )
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _owns_socket(host: object) -> bool:
-    """Tell whether the server's socket is for the user postgres rather than for nobody."""
-    path = Path(str(host))
-    return path.is_dir() and path.stat().st_uid != pwd.getpwnam("nobody").pw_uid
-
-
-def _wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not path.exists():
-        assert process.poll() is None, "PgBouncer did not start"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    """PgBouncer in transaction mode, as Supabase has it on port 6543."""
+    with pgbouncer(server, "transaction") as started:
+        yield started.on_socket
 
 
 def environment(database: Database, **more: str) -> dict[str, str]:

@@ -184,6 +184,16 @@ def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
     return time.perf_counter() - start
 
 
+def facts(server: embedded.Server) -> str:
+    """Return what a number is worth nothing without."""
+    with make_engine(server.url()).connect() as connection:
+        version = connection.exec_driver_sql("show server_version").scalar_one()
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,\n"
+        f"Python {platform.python_version()}, PostgreSQL {version} (embedded),"
+    )
+
+
 def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
     """Run the pairs of one case and return its line of the table."""
     template = databases.clone("template1")
@@ -212,10 +222,7 @@ def main() -> None:
         Path(name).chmod(0o755)
         with embedded.server(Path(name) / "server") as server:
             databases = Databases(server)
-            with make_engine(server.url()).connect() as connection:
-                version = connection.exec_driver_sql("show server_version").scalar_one()
-            print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,")
-            print(f"Python {platform.python_version()}, PostgreSQL {version} (embedded), {pairs} pairs\n")
+            print(facts(server), f"{pairs} pairs\n")
             print(f"{'command':<32} {'ratio':>6} {'ours, ms':>10} {'bare, ms':>10}")
             make_bare_project(Path(name))
             for case in CASES:

@@ -10,18 +10,14 @@ without (the same load before, as the yardstick of the machine).
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
 import subprocess
 import tempfile
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.commands import ROOT, Databases, seconds
+from benchmarks.commands import ROOT, Databases, facts, seconds
 from montoit_db import embedded
-from montoit_db.database import make_engine
 
 SCRIPT = """\\set n random(1, 1000000000)
 select check_feature_flag('orange_money', ('00000000-0000-4000-8000-' || lpad(:n::text, 12, '0'))::uuid);
@@ -68,10 +64,7 @@ def main() -> None:
         with embedded.server(directory / "server") as server:
             url = Databases(server).clone("template1", "load")
             seconds(("upgrade", "0006"), ROOT, url)
-            with make_engine(server.url()).connect() as connection:
-                version = connection.exec_driver_sql("show server_version").scalar_one()
-            print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,")
-            print(f"PostgreSQL {version} (embedded), {arguments.clients} clients, {arguments.seconds} s each\n")
+            print(facts(server), f"{arguments.clients} clients, {arguments.seconds} s each\n")
             quiet = load(server, "load", arguments.clients, arguments.seconds, directory)
             stop, deployments = threading.Event(), []
 

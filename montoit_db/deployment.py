@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import Connection, Engine
 
 OUR_TABLES = frozenset(
     {
@@ -43,6 +43,7 @@ LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of th
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 _TRANSACTION_TIMEOUT_SINCE = 170000
+_BYSTANDER = "montoit_bystander"  # marks connections that run no revision
 
 
 def is_ours(obj: Any, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: ANN401, FBT001 -- Alembic's hook
@@ -54,10 +55,10 @@ def is_ours(obj: Any, name: str | None, kind: str, _reflected: bool, _other: Any
 class Deployment:
     """One run of an `alembic` command on a database."""
 
-    def __init__(self, url: URL, connection: Connection, settings: DeploymentSettings) -> None:
-        """Take the connection that the revisions run on, and the address for the one that holds the lock."""
+    def __init__(self, engine: Engine, connection: Connection, settings: DeploymentSettings) -> None:
+        """Take the connection that the revisions run on, and its engine for the one that holds the lock."""
         self.connection = connection
-        self._url = url
+        self._bystander = engine.execution_options(**{_BYSTANDER: True})
         self._settings = settings
         self._holder: Connection | None = None
         self._steps: list[MigrationInfo] = []
@@ -125,10 +126,9 @@ class Deployment:
         It is polled: a session that blocks on a lock has a snapshot, which a concurrent index waits for, and sixteen
         of them fill a small pool. It is a transaction's lock: a transaction pooler keeps no session's.
         """
-        engine = database.make_engine(self._url)
         deadline = time.monotonic() + self._settings.deploy_timeout
         while True:
-            with database.connect_to(engine) as holder:
+            with database.connect_to(self._bystander) as holder:
                 _never_time_out(holder)
                 if holder.exec_driver_sql("select pg_try_advisory_xact_lock(%(key)s)", {"key": LOCK_KEY}).scalar_one():
                     self._holder = holder
@@ -147,7 +147,7 @@ class Deployment:
 
     def _who_blocks(self) -> str:
         """Return the message about the sessions that hold locks on our tables."""
-        with database.connect_to(database.make_engine(self._url)) as connection:
+        with database.connect_to(self._bystander) as connection:
             told = " ; ".join(map(str, blockers(connection)))
         return (
             f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
@@ -209,10 +209,11 @@ def deployment() -> Iterator[Deployment]:
         @event.listens_for(engine, "begin")
         def set_timeouts(connection: Connection) -> None:
             # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
-            connection.connection.cursor().execute(timeouts)
+            if _BYSTANDER not in connection.get_execution_options():
+                connection.connection.cursor().execute(timeouts)
 
         with database.connect_to(engine) as connection:
-            yield Deployment(url, connection, settings)
+            yield Deployment(engine, connection, settings)
 
 
 def prepare(migration: MigrationContext) -> None:

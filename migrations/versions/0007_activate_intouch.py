@@ -118,44 +118,71 @@ select montoit.store_credentials(
 
 # A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
 SWITCH_ON = """
-create temporary table intouch_services on commit drop as
-select
-    service.key, service.name, service.category,
-    coalesce(
-        nullif(current_setting('montoit.rollout_percentage'), '')::integer,
-        case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
-        100
-    ) as share,
-    service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata
-from (values
-    ('intouch_payment', 'Paiements InTouch', 'payment',
-     '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-    ('orange_money', 'Orange Money', 'payment',
-     '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-    ('mtn_money', 'MTN Money', 'payment',
-     '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-    ('moov_money', 'Moov Money', 'payment',
-     '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-    ('wave_payment', 'Wave', 'payment',
-     '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-    ('sms_notifications', 'Notifications SMS', 'notification', '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
-    ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
-) as service (key, name, category, metadata)
-left join public.feature_flags as flag on flag.key = service.key;
+do $$
+declare
+    ordered jsonb;
+    services integer;
+begin
+    select jsonb_agg(jsonb_build_object(
+        'key', service.key, 'name', service.name, 'category', service.category,
+        'share', coalesce(
+            nullif(current_setting('montoit.rollout_percentage'), '')::integer,
+            case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+            100
+        ),
+        'metadata', service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now())
+    )) into ordered
+    from (values
+        ('intouch_payment', 'Paiements InTouch', 'payment',
+         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+        ('orange_money', 'Orange Money', 'payment',
+         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+        ('mtn_money', 'MTN Money', 'payment',
+         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+        ('moov_money', 'Moov Money', 'payment',
+         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+        ('wave_payment', 'Wave', 'payment',
+         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+        ('sms_notifications', 'Notifications SMS', 'notification', '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
+        ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
+    ) as service (key, name, category, metadata)
+    left join public.feature_flags as flag on flag.key = service.key;
 
-insert into public.feature_flags as flag
-    (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
-select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
-from pg_temp.intouch_services
-on conflict (key) do update set
-    is_enabled = true,
-    requires_credentials = true,
-    credentials_status = excluded.credentials_status,
-    rollout_percentage = excluded.rollout_percentage,
-    metadata = flag.metadata || excluded.metadata;
+    insert into public.feature_flags as flag
+        (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
+    select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
+    from jsonb_to_recordset(ordered) as o (key text, name text, category text, share integer, metadata jsonb)
+    on conflict (key) do update set
+        is_enabled = true,
+        requires_credentials = true,
+        credentials_status = excluded.credentials_status,
+        rollout_percentage = excluded.rollout_percentage,
+        metadata = flag.metadata || excluded.metadata;
+
+    -- Reads everything back: a trigger of somebody else may have had other plans.
+    select count(*) into services
+    from jsonb_to_recordset(ordered) as o (key text, share integer, metadata jsonb)
+    join public.feature_flags as flag on flag.key = o.key
+    where flag.is_enabled
+      and flag.requires_credentials
+      and flag.credentials_status = current_setting('montoit.environment')
+      and flag.rollout_percentage = o.share
+      and flag.metadata @> o.metadata;
+
+    if services <> 7 then
+        raise exception using
+            errcode = 'MT002',
+            message = format(
+                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/7 services comme '
+                'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
+                services
+            );
+    end if;
+end;
+$$;
 """
 
-# Reads everything back: a trigger of somebody else may have had other plans.
+# Reads the credentials back, as the services below.
 VERIFY_CREDENTIALS = """
 do $$
 declare
@@ -181,33 +208,6 @@ begin
                 'Activation annulée, rien n''a été modifié : après écriture la base montre %s/6 identifiants, et %s '
                 'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
                 credentials, others
-            );
-    end if;
-end;
-$$;
-"""
-
-VERIFY_SERVICES = """
-do $$
-declare
-    services integer;
-begin
-    select count(*) into services
-    from pg_temp.intouch_services as ordered
-    join public.feature_flags as flag on flag.key = ordered.key
-    where flag.is_enabled
-      and flag.requires_credentials
-      and flag.credentials_status = current_setting('montoit.environment')
-      and flag.rollout_percentage = ordered.share
-      and flag.metadata @> ordered.metadata;
-
-    if services <> 7 then
-        raise exception using
-            errcode = 'MT002',
-            message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/7 services comme '
-                'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
-                services
             );
     end if;
 end;
@@ -272,7 +272,6 @@ def upgrade() -> None:
     else:
         store_credentials(op.get_bind(), context.config.attributes["order"])
     run(SWITCH_ON)
-    run(VERIFY_SERVICES)
 
 
 def downgrade() -> None:

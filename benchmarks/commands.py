@@ -74,7 +74,10 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import create_engine, pool
 
+from bare_statements import InTouchSettings
+
 fileConfig(context.config.config_file_name)
+context.config.attributes["order"] = InTouchSettings.from_environment()
 with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
@@ -88,7 +91,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from alembic import op
 
-class MontoitError(Exception):
+class SettingsError(Exception):
     pass
 
 class InTouchSettings:
@@ -98,6 +101,7 @@ class InTouchSettings:
         url = "https://apidist.gutouch.net"
         return SimpleNamespace(
             environment=os.environ["INTOUCH_ENVIRONMENT"], rollout_percentage=None, base_url=url,
+            credential_store="auto",
             credentials={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
         )
 
@@ -106,6 +110,9 @@ def run(sql):
 
 def run_file(name):
     run((Path(__file__).parent / "sql" / f"{name}.sql").read_text())
+
+def refuse_to_adopt(*tables):
+    return None
 
 def refuse_to_lose_rows():
     run("select montoit.refuse_to_lose_rows();")

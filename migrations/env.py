@@ -5,13 +5,15 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from montoit_db import deployment, script
+from montoit_db import deployment
 
 configure = partial(context.configure, version_table_schema="public")
 
 
 def run_offline() -> None:
     """Print the revisions as a script, one transaction for all of it; `%` stays `%`."""
+    from montoit_db import script  # noqa: PLC0415 -- only a script needs it
+
     configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
     with script.framed(context.get_context()), context.begin_transaction():
         script.begin(context.get_context())

@@ -9,6 +9,7 @@ import psycopg
 from alembic import context
 from sqlalchemy.exc import DBAPIError
 
+from montoit_db.deployment import existing
 from montoit_db.errors import MontoitError
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ def refuse_to_adopt(*tables: str) -> Callable[[], None]:
     def check() -> None:
         if context.is_offline_mode():
             return  # the script's own `create table` fails
-        found = [
-            table
-            for table in tables
-            if context.get_bind().exec_driver_sql("select to_regclass(%(name)s)", {"name": f"public.{table}"}).scalar()
-        ]
+        found = existing(context.get_bind(), tables)
         if found:
             raise MontoitError(
                 f"Cette base a déjà des tables de ces noms, rien n'a été modifié : {', '.join(found)}.\n"

@@ -64,15 +64,7 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
     """Read every group of settings, and go on after the first that is refused."""
     problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
     order = None
-    for group in (
-        (DatabaseSettings, DeploymentSettings)
-        if schema_only
-        else (
-            DatabaseSettings,
-            DeploymentSettings,
-            InTouchSettings,
-        )
-    ):
+    for group in (DatabaseSettings, DeploymentSettings, InTouchSettings)[: 2 if schema_only else 3]:
         try:
             read = group.from_environment()
         except SettingsError as error:
@@ -188,11 +180,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 def _revisions(connection: Connection, state: report.Report) -> Finding:
     if state.revision is None:
-        found = [
-            table
-            for table in sorted(deployment.OUR_TABLES)
-            if connection.exec_driver_sql("select to_regclass(%(t)s)", {"t": f"public.{table}"}).scalar() is not None
-        ]
+        found = deployment.existing(connection, deployment.OUR_TABLES)
         if found:
             return Finding(
                 "Révisions",

@@ -22,7 +22,7 @@ from montoit_db.errors import MontoitError
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import Connection, Engine
@@ -229,15 +229,28 @@ def prepare(migration: MigrationContext) -> None:
         migration.opts["target_metadata"] = Base.metadata
     if "destination_rev" not in migration.opts:
         return
-    steps = migration.opts["fn"](migration.get_current_heads(), migration)
     checks = [
         getattr(step.revision.module, "before_upgrade" if step.is_upgrade else "before_downgrade", None)
-        for step in steps
-        if isinstance(step, RevisionStep)
+        for step in plan(migration)
     ]
     for check in dict.fromkeys(checks):  # several revisions share one
         if check is not None:
             check()
+
+
+def plan(migration: MigrationContext) -> list[RevisionStep]:
+    """Return the revisions that an upgrade or a downgrade will go through; none for `stamp`."""
+    steps = migration.opts["fn"](migration.get_current_heads(), migration)
+    return [step for step in steps if isinstance(step, RevisionStep)]
+
+
+def existing(connection: Connection, tables: Iterable[str]) -> list[str]:
+    """Return which of `tables` the schema public has, sorted."""
+    rows = connection.exec_driver_sql(
+        "select t from unnest(%(tables)s::text[]) as t where to_regclass('public.' || t) is not null order by t",
+        {"tables": list(tables)},
+    )
+    return [table for (table,) in rows]
 
 
 @contextmanager

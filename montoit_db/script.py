@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from montoit_db.deployment import LOCK_KEY
+from montoit_db.deployment import LOCK_KEY, plan
 from montoit_db.intouch.report import ACTIVATION
 
 if TYPE_CHECKING:
@@ -46,19 +46,20 @@ order by key;"""
 @contextmanager
 def framed(migration: MigrationContext) -> Iterator[None]:
     """Put the header before the transaction, and after it what the database then says of the services."""
-    activates = _touches_activation(migration) and _is_upgrade(migration)
+    activation = next((step for step in plan(migration) if step.revision.revision == ACTIVATION), None)
+    activates = activation is not None and activation.is_upgrade
     migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if activates else ""))
     yield
-    if _touches_activation(migration):
+    if activation is not None:
         migration.impl.static_output(ANSWER)
 
 
 def begin(migration: MigrationContext) -> None:
     """Start the transaction: alone, with bounded waits, and only from the revision that the script is made for."""
-    start = _start(migration)
+    start = migration.get_current_revision()
     if start is None:
         expected, told = "current is null", "une base sans révision"
-    elif {revision for revision, _ in _plan(migration)} == {ACTIVATION}:
+    elif {step.revision.revision for step in plan(migration)} == {ACTIVATION}:
         # The activation and the rollback may be run again.
         expected, told = f"current in ('{BEFORE_ACTIVATION}', '{ACTIVATION}')", f"la révision {start}"
     else:
@@ -85,22 +86,3 @@ begin
 end;
 $$;"""  # noqa: S608 -- our own names and numbers
     )
-
-
-def _start(migration: MigrationContext) -> str | None:
-    heads = migration.get_current_heads()
-    return heads[0] if heads else None
-
-
-def _plan(migration: MigrationContext) -> list[tuple[str, bool]]:
-    """Return the revisions that the script holds, and whether each goes up."""
-    steps = migration.opts["fn"](migration.get_current_heads(), migration)
-    return [(step.revision.revision, step.is_upgrade) for step in steps if hasattr(step, "revision")]
-
-
-def _touches_activation(migration: MigrationContext) -> bool:
-    return ACTIVATION in dict(_plan(migration))
-
-
-def _is_upgrade(migration: MigrationContext) -> bool:
-    return dict(_plan(migration)).get(ACTIVATION, False)

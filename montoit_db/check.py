@@ -46,6 +46,8 @@ def check(*, schema_only: bool = False) -> list[Finding]:
         return findings
     try:
         with database.connect(target) as connection:
+            findings.append(_pooler(connection, target))
+            connection.rollback()
             connection.exec_driver_sql("set transaction read only")
             for finding in _database(connection, order):
                 findings.append(finding)
@@ -83,7 +85,6 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
         yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
-    yield _pooler(connection, raw)
     yield _vault(connection, order)
     yield from _rights(connection)
     state = report.read(connection)
@@ -100,17 +101,39 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
             )
 
 
-def _pooler(connection: Connection, raw: Any) -> Finding:  # noqa: ANN401 -- psycopg's connection
+def _pooler(connection: Connection, target: DatabaseSettings) -> Finding:
     """Tell a pooler by its process number, which is its own and not the server's."""
-    behind = connection.exec_driver_sql("select pg_backend_pid()").scalar_one() != raw.info.backend_pid
-    if behind and raw.prepare_threshold is not None:
+    raw: Any = connection.connection.driver_connection
+    if _backend(connection) == raw.info.backend_pid:
+        return Finding("Pooler", "ok", "connexion directe")
+    with database.connect(target) as other:
+        transactional = _shares_a_server_connection(connection, other)
+    if transactional and raw.prepare_threshold is not None:
         return Finding(
             "Pooler",
             "problem",
-            "la connexion passe par un pooler, et DATABASE_URL ne le dit pas",
-            "S'il est en mode transaction, ajoutez ?pgbouncer=true à DATABASE_URL (le port 6543 suffit aussi).",
+            "la connexion passe par un pooler en mode transaction, et DATABASE_URL ne le dit pas",
+            "Ajoutez ?pgbouncer=true à DATABASE_URL (le port 6543 suffit aussi).",
         )
-    return Finding("Pooler", "ok", "mode transaction" if behind else "connexion directe")
+    return Finding("Pooler", "ok", "mode transaction" if transactional else "mode session")
+
+
+def _shares_a_server_connection(one: Connection, other: Connection) -> bool:
+    """Tell whether a pooler lends server connections by the transaction, and not by the session.
+
+    By the session, each client keeps its own. By the transaction, one that is in a transaction takes what the other
+    gave back, or the other finds a different one when it comes again.
+    """
+    kept = _backend(one)
+    one.rollback()
+    taken = _backend(other)
+    found = _backend(one)
+    return found != kept or taken == kept
+
+
+def _backend(connection: Connection) -> int:
+    """Return the number of the server's process that the current transaction runs on."""
+    return int(connection.exec_driver_sql("select pg_backend_pid()").scalar_one())
 
 
 def _vault(connection: Connection, order: InTouchSettings | None) -> Finding:

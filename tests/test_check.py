@@ -11,13 +11,15 @@ from montoit_db.database import make_engine
 from tests.conftest import PRODUCTION, SECRETS, Alembic
 from tests.database import Database, pg_dump
 from tests.platforms import OWNER, create_platform
-from tests.test_deployment import LINGER, alembic, pooler, wait_until_asleep  # noqa: F401 -- pooler is a fixture
+from tests.poolers import pgbouncer
+from tests.test_deployment import LINGER, alembic, wait_until_asleep
 from tests.test_report import on, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.conftest import Templates
+    from tests.servers import PostgresServer
 
 
 def check(database: Database | str, environment: Mapping[str, str] = PRODUCTION) -> tuple[int, dict[str, list[Any]]]:
@@ -174,14 +176,23 @@ def test_another_deployment_and_an_old_transaction(
     assert f"pg_terminate_backend({pid})" in found.remedy
 
 
-def test_a_pooler_that_the_address_does_not_name(
-    database_at: Callable[[str], Database],
-    pooler: Callable[[Database], Database],  # noqa: F811
-) -> None:
-    reached = pooler(database_at("0006"))
-    assert check(reached) == (0, {})
-    told = run("montoit-db", "check", environment=on(reached)).stdout
-    assert "✅ Pooler : mode transaction" in told
+def test_a_transaction_pooler_has_to_be_named(server: PostgresServer, database_at: Callable[[str], Database]) -> None:
+    with pgbouncer(server, "transaction", tcp=True) as front:
+        address = front.address(database_at("0006"), "127.0.0.1")
+        code, problems = check(address)
+        assert (code, list(problems)) == (1, ["Pooler"])
+        assert "?pgbouncer=true" in problems["Pooler"][0]["remedy"]
+        named = run("montoit-db", "check", environment={**PRODUCTION, "DATABASE_URL": f"{address}?pgbouncer=true"})
+    assert named.returncode == 0
+    assert "✅ Pooler : mode transaction\n" in named.stdout
+
+
+def test_a_session_pooler_needs_no_name(server: PostgresServer, database_at: Callable[[str], Database]) -> None:
+    with pgbouncer(server, "session", tcp=True) as front:
+        address = front.address(database_at("0006"), "127.0.0.1")
+        result = run("montoit-db", "check", environment={**PRODUCTION, "DATABASE_URL": address})
+    assert result.returncode == 0
+    assert "✅ Pooler : mode session\n" in result.stdout
 
 
 def test_status_and_check_agree(database_at: Callable[[str], Database]) -> None:

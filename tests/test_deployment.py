@@ -106,12 +106,26 @@ def test_a_lock_that_goes_away_is_waited_for(database_at: Callable[[str], Databa
         activation = pool.submit(
             alembic, database, "upgrade", "head", MONTOIT_LOCK_TIMEOUT="0.2", MONTOIT_LOCK_RETRIES="4"
         )
-        waited = "select count(*) from pg_locks where not granted and relation = 'feature_flags'::regclass"
-        while not database.value(waited):
-            assert not activation.done(), activation.result()
-            time.sleep(0.02)
+        wait_until(database, "wait_event_type = 'Lock'", activation)
         time.sleep(0.5)  # longer than one attempt
         holder.rollback()
+        result = activation.result()
+    assert result.returncode == 0, result.stderr
+    assert database.rows(STATE) == [("0007", 7, 6)]
+
+
+def test_a_deadlock_is_tried_again(database_at: Callable[[str], Database]) -> None:
+    """The activation has stored the credentials and waits for the flags; whoever has the flags wants a credential."""
+    database = database_at("0006")
+    with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
+        other.exec_driver_sql("set local deadlock_timeout = '1min'")  # the victim is the one who looks first
+        other.exec_driver_sql("select from feature_flags for update")
+        activation = pool.submit(alembic, database, "upgrade", "head", MONTOIT_LOCK_TIMEOUT="60")
+        wait_until(database, "wait_event_type = 'Lock'", activation)
+        other.exec_driver_sql(
+            "insert into api_keys (service_name, key_name, environment) values ('intouch', 'username', 'production')"
+        )
+        other.rollback()
         result = activation.result()
     assert result.returncode == 0, result.stderr
     assert database.rows(STATE) == [("0007", 7, 6)]
@@ -138,8 +152,13 @@ create trigger linger after insert on api_keys execute function linger();
 
 
 def wait_until_asleep(database: Database, command: Any) -> None:  # noqa: ANN401 -- a Future
-    asleep = f"select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
-    while not database.value(asleep):
+    wait_until(database, "wait_event = 'PgSleep'", command)
+
+
+def wait_until(database: Database, condition: str, command: Any) -> None:  # noqa: ANN401 -- a Future
+    """Wait for a session of `command` to be in a state, by pg_stat_activity."""
+    reached = f"select count(*) from pg_stat_activity where {condition} and datname = '{database.name}'"
+    while not database.value(reached):
         assert not command.done(), command.result()
         time.sleep(0.02)
 

@@ -26,20 +26,18 @@ declare
 begin
     for credential in
         select
-            given.key_name, target_environment as environment, given.metadata,
-            convert_from(decode(given.value_hex, 'hex'), 'UTF8') as value,
-            stored.value as former_value, stored.secret_id as former_secret, true as is_given
+            coalesce(given.key_name, stored.key_name) as key_name,
+            coalesce(stored.environment, target_environment) as environment,
+            coalesce(given.metadata, '{}') as metadata,
+            coalesce(convert_from(decode(given.value_hex, 'hex'), 'UTF8'), stored.value) as value,
+            stored.value as former_value,
+            stored.secret_id as former_secret,
+            given.key_name is not null as is_given
         from pg_temp.intouch_credentials as given
-        left join montoit.read_credentials('intouch') as stored
+        full join montoit.read_credentials('intouch') as stored
             on stored.key_name = given.key_name and stored.environment = target_environment
-        union all
-        select
-            stored.key_name, stored.environment, '{}', stored.value, stored.value, stored.secret_id, false
-        from montoit.read_credentials('intouch') as stored
-        where (stored.secret_id is null) = to_vault
-          and stored.value is not null
-          and (stored.environment <> target_environment
-               or stored.key_name not in (select given.key_name from pg_temp.intouch_credentials as given))
+        where given.key_name is not null
+           or ((stored.secret_id is null) = to_vault and stored.value is not null)
     loop
         secret := null;
         if to_vault then

@@ -28,12 +28,9 @@ CREDENTIALS = {
     )
 }
 
+# Without constraints, which cost the catalogue a row each: all that it holds is read back.
 CREDENTIALS_TABLE = """
-create temporary table intouch_credentials (
-    key_name text not null,
-    value_hex text not null,
-    metadata jsonb not null
-) on commit drop;
+create temporary table intouch_credentials (key_name text, value_hex text, metadata jsonb) on commit drop;
 """
 
 # The same order, in a script: at its top the operator fills in the values; `true` keeps them in the transaction.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 ALLOW_DATA_LOSS = "allow-data-loss"
 
 _DIRECTORY = Path(__file__).parent / "sql"
+_INCLUDE = re.compile(r"^( *)-- include (\w+)$", re.MULTILINE)
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 
 
@@ -33,8 +36,12 @@ def run(sql: str) -> None:
 
 
 def run_file(name: str) -> None:
-    """Execute `sql/<name>.sql`."""
-    run((_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8"))
+    """Execute `sql/<name>.sql`. Where it says `-- include <part>`, `sql/<part>_part.sql` stands instead."""
+    run(_INCLUDE.sub(lambda found: indent(_read(f"{found[2]}_part").strip(), found[1]), _read(name)))
+
+
+def _read(name: str) -> str:
+    return (_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def refuse_to_adopt(*tables: str) -> Callable[[], None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -257,8 +259,11 @@ def existing(connection: Connection, tables: Iterable[str]) -> list[str]:
 def plain_errors(config: Config) -> Iterator[None]:
     """End the `alembic` command with one message on stderr and status 1, without a traceback.
 
-    Callers of Alembic's Python functions, and `alembic --raiseerr`, get a `MontoitError` instead.
+    SIGTERM ends it as Ctrl-C does, in a container, too, where the first process would ignore it. Callers of Alembic's
+    Python functions, and `alembic --raiseerr`, get a `MontoitError` instead.
     """
+    is_command = config.cmd_opts is not None and threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_command else None
     try:
         yield
     except (MontoitError, DBAPIError, psycopg.Error) as error:
@@ -273,6 +278,9 @@ def plain_errors(config: Config) -> Iterator[None]:
             file=sys.stderr,
         )
         sys.exit(130)
+    finally:
+        if is_command:
+            signal.signal(signal.SIGTERM, former)
 
 
 def database_message(error: DBAPIError | psycopg.Error) -> str:

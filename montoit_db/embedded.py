@@ -27,7 +27,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -68,10 +68,11 @@ class Server:
 
 
 @contextmanager
-def server(directory: Path = DIRECTORY, options: Sequence[str] = ()) -> Iterator[Server]:
+def server(directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: Path | None = None) -> Iterator[Server]:
     """Lend the server of `directory`: started where it does not run, stopped when nobody uses it any more.
 
-    `options` are server settings (`name=value`) for a start that this call makes.
+    `options` are server settings (`name=value`) for a start that this call makes; `binaries` are those of another
+    PostgreSQL than the package's, which benchmarks compare.
 
     Raises:
         MontoitError: the `embedded` extra is missing, or the directory belongs to someone else.
@@ -80,6 +81,8 @@ def server(directory: Path = DIRECTORY, options: Sequence[str] = ()) -> Iterator
     """
     try:
         cluster = _Cluster.locate(directory.absolute())
+        if binaries is not None:
+            cluster = replace(cluster, binaries=binaries)
         with cluster.locked("start.lock"):
             lease = cluster.lock("lease.lock", fcntl.LOCK_SH)
             try:

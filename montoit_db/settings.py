@@ -200,7 +200,7 @@ class _Reader:
         value = self.variables.get(name)
         if value is None:
             return None
-        problem = _text_problem(value)
+        problem = _text_problem(value) or _quotes_problem(value)
         if problem:
             self.refuse(name, problem)
             return None
@@ -259,6 +259,8 @@ class _Reader:
             return None
         origin = name if name in self.variables else f"{name}_FILE"
         problem = _text_problem(value) or _placeholder_problem(value)
+        if not problem and origin == name:
+            problem = _quotes_problem(value)
         if not problem and production and value in EXAMPLE_VALUES:
             problem = "c'est la valeur d'exemple du guide. Mettez celle qu'InTouch vous a envoyée"
         if problem:
@@ -304,6 +306,12 @@ def _text_problem(value: str) -> str | None:
         value.encode("utf-8")
     except UnicodeEncodeError:
         return "n'est pas de l'UTF-8"
+    return None
+
+
+def _quotes_problem(value: str) -> str | None:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return "entre guillemets, que docker --env-file garde par exemple. Écrivez la valeur sans eux, ou par NOM_FILE"
     return None
 
 

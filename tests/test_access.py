@@ -173,6 +173,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
         f"select {{}}('{OTHER}')": (1, DENIED, DENIED, 1, 1),
     },
     "public.get_api_keys": {"select {}('intouch')": (*ONLY_SERVICE, 1)},
+    "montoit.check_flag": {f"select {{}}('{OTHER}', 'wave_payment')": (1, DENIED, DENIED, 1, 1)},
     "montoit.check_flags": {f"select {{}}('{OTHER}')": (1, DENIED, DENIED, 1, 1)},
     "montoit.jwt_claims": {"select {}()": EVERYONE},
     "montoit.current_user_id": {"select {}()": EVERYONE},

@@ -120,11 +120,14 @@ def test_the_kubernetes_job_asks_for_little() -> None:
 
 def test_the_image_runs_as_nobody_in_particular_and_has_all_it_copies() -> None:
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert (sent[0], sent[-1]) == ("*", "**/.env*"), "nothing goes into the image unasked, and no .env at all"
     user = next(line for line in lines if line.startswith("USER "))
     assert int(user.split()[1]) > 0
     for line in lines:
         if line.startswith("COPY "):
             assert all((ROOT / source).exists() for source in line.split()[1:-1]), line
+            assert all(f"!{source}" in sent for source in line.split()[1:-1]), line
 
 
 @pytest.mark.parametrize("start", ["0006", "0007"])

@@ -217,7 +217,8 @@ def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Databas
     wait_until_asleep(database, _Process(process))
     process.send_signal(signal_number)
     _, err = process.communicate()
-    assert process.returncode != 0
+    assert process.returncode == (-signal.SIGKILL if signal_number == signal.SIGKILL else 130)
+    assert ("Interrompu : " in err) == (signal_number != signal.SIGKILL)
     assert "Traceback" not in err
     deadline = time.monotonic() + 2
     held = (

@@ -58,6 +58,8 @@ def test_secrets_stay_out_of_repr() -> None:
         ("can\udc80ary", "UTF-8"),
         ("YOUR_INTOUCH_canary", "YOUR_"),
         ("your-canary", "YOUR_"),
+        ("'canary'", "guillemets"),
+        ('"canary"', "guillemets"),
     ],
 )
 def test_unusable_credentials(name: str, value: str, problem: str) -> None:
@@ -65,6 +67,13 @@ def test_unusable_credentials(name: str, value: str, problem: str) -> None:
     assert found.startswith(f"{name} : ")
     assert problem in found
     assert "canary" not in found
+
+
+def test_quotes_that_belong_to_a_secret_come_by_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("'canary'")
+    variables = {name: value for name, value in PRODUCTION.items() if name != "INTOUCH_PASSWORD"}
+    order = InTouchSettings.from_environment({**variables, "INTOUCH_PASSWORD_FILE": str(tmp_path / "password")})
+    assert order.credentials["password"] == "'canary'"
 
 
 @pytest.mark.parametrize("value", sorted(EXAMPLE_VALUES))

@@ -6,6 +6,6 @@ stable
 set search_path = ''
 as $$
 begin
-    return coalesce((montoit.check_flags(user_id, coalesce(flag_key, '')) -> flag_key)::boolean, false);
+    return montoit.check_flag(user_id, flag_key);
 end;
 $$;

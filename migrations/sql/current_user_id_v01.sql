@@ -6,7 +6,7 @@ stable
 set search_path = ''
 as $$
 begin
-    return (montoit.jwt_claims() ->> 'sub')::uuid;
+    return (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
 exception
     when data_exception then
         return null;

@@ -124,9 +124,10 @@ create or replace trigger record_flag_change after insert or update or delete on
 # Anonymous visitors ask as nobody, and are told of the flags that are for everyone.
 FUNCTION_GRANTS = """
 revoke all on function
-    montoit.bucket, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
+    montoit.bucket, montoit.check_flag, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
     from public, anon, authenticated, service_role;
-grant execute on function montoit.check_flags, public.check_feature_flag, public.check_feature_flags
+grant execute on function
+    montoit.check_flag, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
     to anon, authenticated, service_role;
 """
 
@@ -140,6 +141,7 @@ def upgrade() -> None:
     run(TRIGGERS)
     run_file("feature_flags_policies_v01")
     run_file("bucket_v01")
+    run_file("check_flag_v01")
     run_file("check_flags_v01")
     run_file("check_feature_flag_v01")
     run_file("check_feature_flags_v01")
@@ -158,6 +160,7 @@ def downgrade() -> None:
         drop function public.check_feature_flags;
         drop function public.check_feature_flag;
         drop function montoit.check_flags;
+        drop function montoit.check_flag;
         drop function montoit.bucket;
         drop table public.feature_flag_overrides;
         drop table public.feature_flags;

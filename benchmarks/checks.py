@@ -1,0 +1,168 @@
+"""What a flag check costs, against the platform's own.
+
+    python -m benchmarks.checks [--pairs 15] [--seconds 2] [--binaries /usr/lib/postgresql/15/bin]
+
+pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
+plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
+wrong (the hash is signed, so that 50 % are 75 %). A pair is two runs one after the other, in changing order; printed
+is the median of the pairs' ratios of latencies. Callers are the service (`service_role`), and a user signed in with
+a JWT, who asks for himself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.commands import ROOT, Databases, facts, seconds
+from montoit_db import embedded
+from montoit_db.database import make_engine
+
+ALL_AT_50 = """
+update public.feature_flags set is_enabled = true, credentials_status = 'sandbox', rollout_percentage = 50;
+"""
+
+PLATFORM = """
+create table public.platform_flags (like public.feature_flags including all);
+insert into public.platform_flags select * from public.feature_flags;
+create table public.platform_overrides (like public.feature_flag_overrides including all);
+create function public.platform_check(flag_key text, user_id uuid default null)
+returns boolean
+language plpgsql
+security definer
+as $$
+declare
+    v_flag record;
+    v_override boolean;
+    v_hash integer;
+begin
+    select * into v_flag from platform_flags where key = flag_key;
+    if not found then
+        return false;
+    end if;
+    if user_id is not null then
+        select is_enabled into v_override from platform_overrides o
+        where o.feature_flag_id = v_flag.id and o.user_id = platform_check.user_id
+          and (o.expires_at is null or o.expires_at > now());
+        if found then
+            return v_override;
+        end if;
+    end if;
+    if not v_flag.is_enabled then
+        return false;
+    end if;
+    if user_id is not null and array_length(v_flag.allowed_roles, 1) > 0 then
+        return false;
+    end if;
+    if v_flag.rollout_percentage < 100 and user_id is not null then
+        v_hash := hashtext(user_id::text) % 100;
+        if v_hash >= v_flag.rollout_percentage then
+            return false;
+        end if;
+    end if;
+    return true;
+end;
+$$;
+grant execute on function public.platform_check to service_role, authenticated;
+"""
+
+USER = "'00000000-0000-4000-8000-000000000000'::uuid"
+ONE = f"select check_feature_flag('orange_money', {USER});"
+ALL = f"select check_feature_flags({USER});"
+THEIRS = f"select platform_check('orange_money', {USER});"
+SIGNED_IN = f'{{"sub": {USER[:38]}, "role": "authenticated"}}'.replace("'", '"')
+
+
+class Case(NamedTuple):
+    """Two statements to compare, and who asks."""
+
+    name: str
+    role: str
+    mine: str
+    theirs: str
+
+
+CASES = (
+    Case("one flag : the platform's, the service asks", "service_role", ONE, THEIRS),
+    Case("one flag : the platform's, a user asks", "authenticated", ONE, THEIRS),
+    Case("all flags : one flag, the service asks", "service_role", ALL, ONE),
+    Case("all flags : one flag, a user asks", "authenticated", ALL, ONE),
+)
+
+
+class Bench:
+    """pgbench on one database."""
+
+    def __init__(self, server: embedded.Server, database: str, directory: Path, duration: int) -> None:
+        """Take where to ask, where to write scripts, and the seconds of a run."""
+        self._server = server
+        self._database = database
+        self._directory = directory
+        self._duration = duration
+
+    def latency(self, statement: str, role: str) -> float:
+        """Return the mean latency of `statement`, in milliseconds."""
+        script = self._directory / "script.sql"
+        script.write_text(statement)
+        claims = SIGNED_IN if role == "authenticated" else ""
+        options = f"-c role={role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
+        result = subprocess.run(
+            [
+                *(str(self._server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2"),
+                *("-T", str(self._duration), "-f", str(script)),
+                *("-h", str(self._server.socket_directory), "-p", "5432", "-U", "postgres", self._database),
+            ],
+            env={"PGOPTIONS": options},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = re.search(r"latency average = ([\d.]+) ms", result.stdout)
+        assert found is not None
+        return float(found[1])
+
+
+def measure(bench: Bench, case: Case, pairs: int) -> str:
+    """Run the pairs of one case and return its line of the table."""
+    times: dict[str, list[float]] = {case.mine: [], case.theirs: []}
+    for number in range(pairs):
+        for statement in (case.mine, case.theirs) if number % 2 else (case.theirs, case.mine):
+            times[statement].append(bench.latency(statement, case.role))
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(times[case.mine], times[case.theirs], strict=True))
+    mine, theirs = (1000 * statistics.median(times[statement]) for statement in (case.mine, case.theirs))
+    return f"{case.name:<44} {ratio:5.2f} {mine:9.0f} {theirs:9.0f}"
+
+
+def main() -> None:
+    """Measure every case and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--binaries", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="montoit-checks-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with embedded.server(directory / "server", binaries=arguments.binaries) as server:
+            url = Databases(server).clone("template1", "checks")
+            seconds(("upgrade", "head"), ROOT, url)
+            with make_engine(url).begin() as connection:
+                for sql in (ALL_AT_50, PLATFORM):
+                    connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+            with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.exec_driver_sql("vacuum full")
+                connection.exec_driver_sql("vacuum analyze")
+            print(facts(server), f"{arguments.pairs} pairs of {arguments.seconds} s\n")
+            print(f"{'':<44} {'ratio':>5} {'µs':>9} {'µs':>9}")
+            bench = Bench(server, "checks", directory, arguments.seconds)
+            for case in CASES:
+                print(measure(bench, case, arguments.pairs), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+-- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
+-- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
+select
+    flag.key,
+    case
+        when override.is_enabled is not null then override.is_enabled
+        when not flag.is_enabled then false
+        when flag.requires_credentials and flag.credentials_status = 'not_configured' then false
+        when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
+        when flag.rollout_percentage = 100 then true
+        when asked_user is null then false
+        else ('x' || left(encode(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 'hex'), 14))
+            ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
+    end as answer
+from public.feature_flags as flag
+left join public.feature_flag_overrides as override
+    on override.feature_flag_id = flag.id
+    and override.user_id = asked_user
+    and (override.expires_at is null or override.expires_at > now())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,9 +17,10 @@ import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import check as checking
-from montoit_db import database, deployment, settings
-from montoit_db.errors import MontoitError, SettingsError, UnreachableError
+from montoit_db import database, deployment, rollout, settings
+from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
+from montoit_db.intouch.catalogue import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +117,47 @@ def rotate(*, json_output: Json = False) -> None:
         report.tell(f"Credentials InTouch ({order.environment}) : aucun n'a changé.")
 
 
+@app.command("rollout")
+def roll_out(
+    share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
+    *,
+    flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Pourquoi, pour l'historique.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Applique sans demander.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Change la part des utilisateurs servis, après avoir montré ce que cela change."""
+    with _errors():
+        if not re.fullmatch(r"[0-9]{1,2}|100", share):
+            raise MontoitError("SHARE : doit être un nombre entier de 0 à 100, sans unité. Rien n'a été modifié.")
+        waits = settings.DeploymentSettings.from_environment()
+        history = f"montoit-db rollout {share}" + (f" : {reason}" if reason else "")
+        with database.connect() as connection:
+            changes = rollout.plan(connection, int(share), flag or [service.key for service in SERVICES])
+            connection.rollback()  # nothing is held while a person thinks
+            todo = any(change.before != change.after for change in changes)
+            if not json_output:
+                report.tell(rollout.described(changes))
+            agreed = todo and (yes or (not json_output and _agreed()))
+            if agreed:
+                rollout.apply(connection, changes, history, waits)
+    if json_output:
+        document = {"applied": agreed, "reason": history, "flags": [change._asdict() for change in changes]}
+        report.tell(json.dumps(document, ensure_ascii=False, indent=2))
+    elif todo:
+        report.tell(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
+    raise typer.Exit(NO if todo and not agreed else 0)
+
+
+def _agreed() -> bool:
+    """Ask, where somebody is there to answer."""
+    if not sys.stdin.isatty():
+        print("Personne n'est là pour confirmer : ajoutez --yes.", file=sys.stderr)  # noqa: T201
+        return False
+    answer = typer.prompt("Appliquer ? (oui/non)", default="non", err=True)
+    return answer.strip().lower() in {"o", "oui", "y", "yes"}
+
+
 @app.command("test-commands")
 def test_commands() -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
@@ -153,7 +196,7 @@ def _errors() -> Iterator[None]:
         yield
     except UnreachableError as error:
         message, code = str(error), UNREACHABLE
-    except credentials.NotActivatedError as error:
+    except RefusedError as error:
         message, code = str(error), NO
     except MontoitError as error:
         message, code = str(error), UNUSABLE

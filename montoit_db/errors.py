@@ -26,5 +26,9 @@ class SettingsError(MontoitError):
         super().__init__(f"Configuration refusée, {count} ; rien n'a été modifié :\n{lines}")
 
 
+class RefusedError(MontoitError):
+    """The command can be understood, and the database is not in a state for it."""
+
+
 class UnreachableError(MontoitError):
     """The database did not answer, or did not let us in."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from montoit_db import deployment
-from montoit_db.errors import MontoitError
+from montoit_db.errors import RefusedError
 from montoit_db.intouch import report
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from montoit_db.settings import InTouchSettings
-
-
-class NotActivatedError(MontoitError):
-    """There is no activation whose credentials could change."""
 
 
 def differing(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
@@ -35,15 +31,15 @@ def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
     The caller commits. Secrets of the Vault keep their ids.
 
     Raises:
-        NotActivatedError: InTouch is not on, or is on in the other environment.
+        RefusedError: InTouch is not on, or is on in the other environment.
         SettingsError: the Vault is asked for and not there.
 
     """
     state = report.read(connection)
     if state.revision != report.ACTIVATION or state.environment is None:
-        raise NotActivatedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
+        raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
     if state.environment != order.environment:
-        raise NotActivatedError(
+        raise RefusedError(
             f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {order.environment} : rien n'a été "
             "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
         )

@@ -1,0 +1,209 @@
+"""Who is in a flag's rollout, and changing its share of users."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg.errors import LockNotAvailable
+from sqlalchemy.exc import DBAPIError
+
+from montoit_db import deployment
+from montoit_db.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from sqlalchemy import Connection, Row
+
+    from montoit_db.settings import DeploymentSettings
+
+BUCKETS = 10_000
+
+
+def bucket(flag_key: str, user_id: UUID) -> int:
+    """Return a user's place in a flag's rollout, 0 to 9999: in when it is below a hundred times the share in percent.
+
+    The same as `montoit.bucket()` in the database, and as the vectors of tests/vectors/buckets.json.
+    """
+    digest = sha256(f"{flag_key}:{user_id}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") % BUCKETS
+
+
+def is_enabled(connection: Connection, key: str, user_id: UUID | None = None) -> bool:
+    """Return whether the flag `key` is on for a user; None asks for the caller. False where there is no such flag.
+
+    Raises:
+        sqlalchemy.exc.ProgrammingError: the caller may not ask for another user (SQLSTATE 42501).
+
+    """
+    question = "select public.check_feature_flag(%(key)s, %(user)s)"
+    return bool(connection.exec_driver_sql(question, {"key": key, "user": user_id}).scalar_one())
+
+
+def flags_for(connection: Connection, user_id: UUID | None = None) -> dict[str, bool]:
+    """Return the answers of all flags for a user, by key; None asks for the caller.
+
+    Raises:
+        sqlalchemy.exc.ProgrammingError: the caller may not ask for another user (SQLSTATE 42501).
+
+    """
+    answers = connection.exec_driver_sql("select public.check_feature_flags(%(user)s)", {"user": user_id})
+    return dict(answers.scalar_one())
+
+
+class Change(NamedTuple):
+    """A flag's share of users, in percent, before and after; `roles` are those that it is limited to.
+
+    `users_before` and `users_after` are estimates; None where no table of users can be read, or roles limit the flag.
+    """
+
+    key: str
+    name: str
+    before: int
+    after: int
+    roles: tuple[str, ...]
+    users_before: int | None
+    users_after: int | None
+
+
+def plan(connection: Connection, share: int, keys: Sequence[str]) -> list[Change]:
+    """Return what giving the flags `keys` to `share` percent of users would change; nothing is written.
+
+    Raises:
+        RefusedError: naming each flag that is unknown, off, or without credentials.
+
+    """
+    if connection.exec_driver_sql("select to_regclass('montoit.feature_flag_seed')").scalar() is None:
+        raise RefusedError("Cette base n'a pas encore nos tables, rien n'a été modifié. Lancez : alembic upgrade head")
+    flags = {row.key: row for row in connection.exec_driver_sql(_FLAGS, {"keys": list(keys)})}
+    wanted = list(dict.fromkeys(keys))
+    problems = [f"  - {key} : {problem}" for key in wanted if (problem := _problem(flags.get(key)))]
+    if problems:
+        raise RefusedError("\n".join(["Déploiement progressif refusé, rien n'a été modifié :", *problems]))
+    users = _users(connection)
+    return [_change(flags[key], share, users) for key in wanted]
+
+
+_FLAGS = """
+select key, name, is_enabled, requires_credentials and credentials_status = 'not_configured' as lacks_credentials,
+       rollout_percentage, allowed_roles
+from public.feature_flags
+where key = any(%(keys)s)
+"""
+
+
+def _problem(flag: Row[Any] | None) -> str | None:
+    if flag is None:
+        return "ce flag n'existe pas"
+    if not flag.is_enabled:
+        return "désactivé, sa part ne compterait pas. Les services InTouch s'activent par alembic upgrade head"
+    if flag.lacks_credentials:
+        return "credentials non configurés, il n'est servi à personne. Activez InTouch : alembic upgrade head"
+    return None
+
+
+def _change(flag: Row[Any], share: int, users: int | None) -> Change:
+    before, after = (
+        None if users is None or flag.allowed_roles else round(users * percent / 100)
+        for percent in (flag.rollout_percentage, share)
+    )
+    return Change(flag.key, flag.name, flag.rollout_percentage, share, tuple(flag.allowed_roles), before, after)
+
+
+def _users(connection: Connection) -> int | None:
+    """Estimate how many users there are: the planner's number of rows, counted where it has none yet."""
+    row = connection.exec_driver_sql(_USERS).first()
+    if row is None:
+        return None
+    if row.estimate >= 0:
+        return int(row.estimate)
+    if row.hides_rows:
+        return None
+    return int(connection.exec_driver_sql(f"select count(*) from {row.name}").scalar_one())  # noqa: S608 -- one of two names
+
+
+# By the catalogue: to_regclass() is an error where the schema is closed to us.
+_USERS = """
+select n.nspname || '.' || c.relname as name, c.reltuples::bigint as estimate, row_security_active(c.oid) as hides_rows
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace
+where (n.nspname, c.relname) in (('auth', 'users'), ('public', 'profiles'))
+  and has_schema_privilege(n.oid, 'usage')
+  and has_table_privilege(c.oid, 'select')
+order by n.nspname
+limit 1
+"""
+
+
+def described(changes: Sequence[Change]) -> str:
+    """Return what a person is told of a plan, in French, in 80 columns."""
+    widest = max(len(change.name) for change in changes)
+    lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
+    for change in changes:
+        step = f"{change.before} % → {change.after} %" if change.before != change.after else "inchangé"
+        lines.append(f"  {change.name:<{widest}}  {step:<15}{_whom(change)}".rstrip())
+    moved = [change for change in changes if change.before != change.after]
+    if not moved:
+        return "\n".join([*lines, "", "Rien à changer."])
+    lines.append("")
+    if any(change.after > change.before for change in moved):
+        lines.append("Part élargie : ceux qui sont servis le restent, d'autres s'y ajoutent.")
+    if not changes[0].after:
+        lines.append("Plus personne ne sera servi.")
+    elif any(change.after < change.before for change in moved):
+        lines.append("Part réduite : une partie de ceux qui sont servis ne le seront plus.")
+    return "\n".join(lines)
+
+
+def _whom(change: Change) -> str:
+    if change.roles:
+        return f"parmi : {', '.join(change.roles)}"
+    if change.users_before is None or change.before == change.after:
+        return ""
+    return f"environ {_number(change.users_before)} → {_number(change.users_after)} utilisateurs"
+
+
+def _number(value: int | None) -> str:
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+_LOCK = "select from public.feature_flags where key = any(%(keys)s) order by key for update"
+_UPDATE = "update public.feature_flags set rollout_percentage = %(share)s where key = any(%(keys)s)"
+_DONE = "select count(*) from public.feature_flags where key = any(%(keys)s) and rollout_percentage = %(share)s"
+
+
+def apply(connection: Connection, changes: Sequence[Change], reason: str, settings: DeploymentSettings) -> None:
+    """Carry out what `plan` returned, in one transaction, and commit; history keeps `reason` and the database role.
+
+    Raises:
+        RefusedError: a flag is no longer as the plan has it, somebody holds a lock on it, or a trigger had other plans.
+
+    """
+    before = {change.key: change.before for change in changes if change.before != change.after}
+    if not before:
+        return
+    values = {"keys": list(before), "share": changes[0].after}
+    connection.rollback()  # what the plan has read is old by now
+    try:
+        with connection.begin():
+            connection.exec_driver_sql(
+                "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
+                {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},
+            )
+            connection.exec_driver_sql(_LOCK, values)
+            found = plan(connection, changes[0].after, list(before))
+            if {change.key: change.before for change in found} != before:
+                raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
+            connection.exec_driver_sql(_UPDATE, values)
+            if connection.exec_driver_sql(_DONE, values).scalar_one() != len(before):
+                raise RefusedError(
+                    "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
+                    "déclencheur (trigger) ajouté à public.feature_flags."
+                )
+    except DBAPIError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        told = " ; ".join(map(str, deployment.blockers(connection)))
+        raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié. Verrous tenus : {told}") from None

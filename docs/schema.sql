@@ -167,6 +167,41 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.intouch_daily(log text, days integer) RETURNS TABLE(date date, total bigint, succeeded bigint, failed bigint, amount bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+    today timestamp := date_trunc('day', now() at time zone 'Africa/Abidjan');
+    successes text[] := case log
+        when 'payment_logs' then '{success}'
+        when 'sms_logs' then '{sent, delivered}'
+        when 'whatsapp_logs' then '{sent, delivered, read}'
+    end;
+begin
+    return query execute format(
+        $query$
+        select day::date, log.*
+        from generate_series($1, $2, interval '1 day') as day
+        cross join lateral (
+            select
+                count(*),
+                count(*) filter (where status = any ($3)),
+                count(*) filter (where status = 'failed'),
+                %s
+            from public.%I
+            where provider = 'intouch'
+              and created_at >= day at time zone 'Africa/Abidjan'
+              and created_at < (day + interval '1 day') at time zone 'Africa/Abidjan'
+        ) as log
+        order by day desc
+        $query$,
+        case log when 'payment_logs' then 'coalesce(sum(amount), 0)' else 'null::bigint' end,
+        log
+    ) using today - (days - 1) * interval '1 day', today, successes;
+end;
+$_$;
+
 CREATE FUNCTION montoit.is_admin() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -613,19 +648,19 @@ CREATE VIEW public.intouch_prices WITH (security_invoker='true') AS
 CREATE TABLE public.payment_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid,
-    provider text DEFAULT 'intouch'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
     amount integer NOT NULL,
+    status_code integer,
+    provider text DEFAULT 'intouch'::text NOT NULL,
     payment_method text NOT NULL,
     phone_number text,
     partner_transaction_id text NOT NULL,
     intouch_transaction_id text,
     status text DEFAULT 'pending'::text NOT NULL,
-    status_code integer,
     status_message text,
     raw_response jsonb,
     raw_callback jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT payment_logs_amount_check CHECK ((amount > 0)),
     CONSTRAINT payment_logs_payment_method_check CHECK ((payment_method = ANY (ARRAY['orange_money'::text, 'mtn_money'::text, 'moov_money'::text, 'wave'::text]))),
     CONSTRAINT payment_logs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'success'::text, 'failed'::text, 'cancelled'::text])))
@@ -637,13 +672,13 @@ COMMENT ON COLUMN public.payment_logs.user_id IS 'Whom it concerns; null: nobody
 
 COMMENT ON COLUMN public.payment_logs.amount IS 'FCFA.';
 
+COMMENT ON COLUMN public.payment_logs.status_code IS 'InTouch''s code; null: no answer yet.';
+
 COMMENT ON COLUMN public.payment_logs.phone_number IS 'Payer''s number; null: not given.';
 
 COMMENT ON COLUMN public.payment_logs.partner_transaction_id IS 'Our own reference.';
 
 COMMENT ON COLUMN public.payment_logs.intouch_transaction_id IS 'InTouch''s reference; null: none yet.';
-
-COMMENT ON COLUMN public.payment_logs.status_code IS 'InTouch''s code; null: no answer yet.';
 
 COMMENT ON COLUMN public.payment_logs.status_message IS 'InTouch''s words; null: no answer yet.';
 
@@ -654,6 +689,8 @@ COMMENT ON COLUMN public.payment_logs.raw_callback IS 'InTouch''s call back; nul
 CREATE TABLE public.sms_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    status_code integer,
     provider text DEFAULT 'intouch'::text NOT NULL,
     phone_number text NOT NULL,
     message text NOT NULL,
@@ -661,10 +698,8 @@ CREATE TABLE public.sms_logs (
     partner_transaction_id text NOT NULL,
     intouch_sms_id text,
     status text DEFAULT 'pending'::text NOT NULL,
-    status_code integer,
     status_message text,
     raw_response jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT sms_logs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sent'::text, 'delivered'::text, 'failed'::text])))
 );
 
@@ -672,11 +707,11 @@ COMMENT ON TABLE public.sms_logs IS 'SMS sent through InTouch.';
 
 COMMENT ON COLUMN public.sms_logs.user_id IS 'Whom it concerns; null: nobody signed in.';
 
+COMMENT ON COLUMN public.sms_logs.status_code IS 'InTouch''s code; null: no answer yet.';
+
 COMMENT ON COLUMN public.sms_logs.partner_transaction_id IS 'Our own reference.';
 
 COMMENT ON COLUMN public.sms_logs.intouch_sms_id IS 'InTouch''s reference; null: none yet.';
-
-COMMENT ON COLUMN public.sms_logs.status_code IS 'InTouch''s code; null: no answer yet.';
 
 COMMENT ON COLUMN public.sms_logs.status_message IS 'InTouch''s words; null: no answer yet.';
 
@@ -684,22 +719,25 @@ COMMENT ON COLUMN public.sms_logs.raw_response IS 'InTouch''s answer; null: none
 
 CREATE VIEW public.intouch_costs WITH (security_invoker='true') AS
  SELECT 'Paiements'::text AS service,
-    count(log.id) AS transactions,
-    (((COALESCE(sum(log.amount), (0)::bigint))::numeric * price.percent) / (100)::numeric) AS cost_fcfa,
+    log.transactions,
+    (((log.amount)::numeric * price.percent) / (100)::numeric) AS cost_fcfa,
     'Commission'::text AS type
    FROM (public.intouch_prices price
-     LEFT JOIN public.payment_logs log ON (((log.provider = 'intouch'::text) AND (log.status = 'success'::text) AND (log.created_at >= (now() - '30 days'::interval)))))
+     CROSS JOIN LATERAL ( SELECT count(*) AS transactions,
+            COALESCE(sum(payment_logs.amount), (0)::bigint) AS amount
+           FROM public.payment_logs
+          WHERE ((payment_logs.provider = 'intouch'::text) AND (payment_logs.status = 'success'::text) AND (payment_logs.created_at >= (now() - '30 days'::interval)))) log)
   WHERE (price.service = 'payment'::text)
-  GROUP BY price.percent
 UNION ALL
  SELECT 'SMS'::text AS service,
-    count(log.id) AS transactions,
-    ((count(log.id) * price.fcfa))::numeric AS cost_fcfa,
+    log.transactions,
+    ((log.transactions * price.fcfa))::numeric AS cost_fcfa,
     'Forfait'::text AS type
    FROM (public.intouch_prices price
-     LEFT JOIN public.sms_logs log ON (((log.provider = 'intouch'::text) AND (log.status = ANY (ARRAY['sent'::text, 'delivered'::text])) AND (log.created_at >= (now() - '30 days'::interval)))))
-  WHERE (price.service = 'sms'::text)
-  GROUP BY price.fcfa;
+     CROSS JOIN LATERAL ( SELECT count(*) AS transactions
+           FROM public.sms_logs
+          WHERE ((sms_logs.provider = 'intouch'::text) AND (sms_logs.status = ANY (ARRAY['sent'::text, 'delivered'::text])) AND (sms_logs.created_at >= (now() - '30 days'::interval)))) log)
+  WHERE (price.service = 'sms'::text);
 
 CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
  SELECT count(*) AS total_payments,
@@ -710,29 +748,39 @@ CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
  HAVING ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
- SELECT ((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date AS date,
-    count(*) AS total_payments,
-    sum(amount) AS total_amount,
-    count(*) FILTER (WHERE (status = 'success'::text)) AS successful_payments,
-    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments
-   FROM public.payment_logs
-  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
-  GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
-  ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
+ SELECT date,
+    total AS total_payments,
+    amount AS total_amount,
+    succeeded AS successful_payments,
+    failed AS failed_payments
+   FROM montoit.intouch_daily('payment_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_sms_daily WITH (security_invoker='true') AS
- SELECT ((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date AS date,
-    count(*) AS total_sms,
-    count(*) FILTER (WHERE (status = ANY (ARRAY['sent'::text, 'delivered'::text]))) AS sent_sms,
-    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_sms
-   FROM public.sms_logs
-  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
-  GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
-  ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
+ SELECT date,
+    total AS total_sms,
+    succeeded AS sent_sms,
+    failed AS failed_sms
+   FROM montoit.intouch_daily('sms_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+
+CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
+ SELECT date,
+    total AS total_messages,
+    succeeded AS sent_messages,
+    failed AS failed_messages
+   FROM montoit.intouch_daily('whatsapp_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE TABLE public.whatsapp_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    read_at timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    status_code integer,
     provider text DEFAULT 'intouch'::text NOT NULL,
     phone_number text NOT NULL,
     message text NOT NULL,
@@ -740,15 +788,9 @@ CREATE TABLE public.whatsapp_logs (
     partner_transaction_id text NOT NULL,
     intouch_message_id text,
     status text DEFAULT 'pending'::text NOT NULL,
-    status_code integer,
     status_message text,
     raw_response jsonb,
     raw_callback jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    sent_at timestamp with time zone,
-    delivered_at timestamp with time zone,
-    read_at timestamp with time zone,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT whatsapp_logs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sent'::text, 'delivered'::text, 'read'::text, 'failed'::text])))
 );
 
@@ -756,27 +798,17 @@ COMMENT ON TABLE public.whatsapp_logs IS 'WhatsApp messages sent through InTouch
 
 COMMENT ON COLUMN public.whatsapp_logs.user_id IS 'Whom it concerns; null: nobody signed in.';
 
+COMMENT ON COLUMN public.whatsapp_logs.status_code IS 'InTouch''s code; null: no answer yet.';
+
 COMMENT ON COLUMN public.whatsapp_logs.partner_transaction_id IS 'Our own reference.';
 
 COMMENT ON COLUMN public.whatsapp_logs.intouch_message_id IS 'InTouch''s reference; null: none yet.';
-
-COMMENT ON COLUMN public.whatsapp_logs.status_code IS 'InTouch''s code; null: no answer yet.';
 
 COMMENT ON COLUMN public.whatsapp_logs.status_message IS 'InTouch''s words; null: no answer yet.';
 
 COMMENT ON COLUMN public.whatsapp_logs.raw_response IS 'InTouch''s answer; null: none yet.';
 
 COMMENT ON COLUMN public.whatsapp_logs.raw_callback IS 'InTouch''s call back; null: none yet.';
-
-CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
- SELECT ((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date AS date,
-    count(*) AS total_messages,
-    count(*) FILTER (WHERE (status = ANY (ARRAY['sent'::text, 'delivered'::text, 'read'::text]))) AS sent_messages,
-    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_messages
-   FROM public.whatsapp_logs
-  WHERE (( SELECT montoit.sees_everything() AS sees_everything) AND (provider = 'intouch'::text) AND (created_at >= ((date_trunc('day'::text, (now() AT TIME ZONE 'Africa/Abidjan'::text)) - '6 days'::interval) AT TIME ZONE 'Africa/Abidjan'::text)))
-  GROUP BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date)
-  ORDER BY (((created_at AT TIME ZONE 'Africa/Abidjan'::text))::date) DESC;
 
 ALTER TABLE ONLY montoit.administrators
     ADD CONSTRAINT administrators_pkey PRIMARY KEY (user_id);
@@ -941,6 +973,10 @@ GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.deactivate_credentials() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
+GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO service_role;
+
 REVOKE ALL ON FUNCTION montoit.is_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.is_admin() TO anon;
 GRANT ALL ON FUNCTION montoit.is_admin() TO authenticated;
@@ -1019,8 +1055,8 @@ GRANT SELECT ON TABLE public.intouch_payments_daily TO service_role;
 GRANT SELECT ON TABLE public.intouch_sms_daily TO authenticated;
 GRANT SELECT ON TABLE public.intouch_sms_daily TO service_role;
 
-GRANT SELECT ON TABLE public.whatsapp_logs TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_logs TO service_role;
-
 GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO authenticated;
 GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO service_role;
+
+GRANT SELECT ON TABLE public.whatsapp_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_logs TO service_role;

@@ -11,16 +11,20 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from pathlib import Path  # noqa: TC003 -- typer evaluates the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import check as checking
-from montoit_db import database, deployment, rollout, settings
+from montoit_db import database, deployment, monitoring, rollout, settings
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
 from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.monitoring import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,6 +151,50 @@ def roll_out(
     elif todo:
         report.tell(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
+
+
+@app.command()
+def monitor(
+    *,
+    days: Annotated[int, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = 7,
+    html: Annotated[Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi une page à ouvrir.")] = None,
+    max_failure_rate: Annotated[
+        float | None, typer.Option(metavar="P", help="Code 1 au-delà de P % de paiements échoués sur 24 heures.")
+    ] = None,
+    max_cost: Annotated[int | None, typer.Option(metavar="FCFA", help="Code 1 au-delà, sur 30 jours.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Montre paiements, SMS, WhatsApp, coûts et échecs (code 1 : un seuil est dépassé)."""
+    with _errors():
+        if not 1 <= days <= monitoring.MOST_DAYS:
+            raise MontoitError(f"--days : doit être un nombre de jours de 1 à {monitoring.MOST_DAYS}.")
+        with database.connect() as connection:
+            found = monitoring.read(connection, days)
+        alarms = monitoring.alarms(found, max_failure_rate, max_cost)
+        if html is not None:
+            from montoit_db.monitoring import page  # noqa: PLC0415 -- needs the html extra
+
+            text = page.page(found, alarms)
+            try:
+                html.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
+    if json_output:
+        report.tell(json.dumps({**asdict(found), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+    else:
+        terminal.show(found)
+    for line in alarms:
+        print(line, file=sys.stderr)  # noqa: T201
+    raise typer.Exit(NO if alarms else 0)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON has no type for as it has one."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value))
 
 
 def _agreed() -> bool:

@@ -82,8 +82,9 @@ def test_buckets_in_typescript(tmp_path: Path) -> None:
         pytest.skip("needs Node and TypeScript: npm install -g typescript")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     subprocess.run(
-        [tsc, "--strict", "--target", "es2022", "--lib", "es2022,dom", "--module", "es2022", "--moduleResolution", "bundler", "--types", "",
-         "--outDir", ".", "--rootDir", str(ROOT / "docs"), str(ROOT / "docs" / "bucket.ts")],
+        [tsc, "--strict", "--target", "es2022", "--lib", "es2022,dom", "--module", "es2022",
+         "--moduleResolution", "bundler", "--types", "", "--outDir", ".",
+         "--rootDir", str(ROOT / "docs"), str(ROOT / "docs" / "bucket.ts")],
         cwd=tmp_path, check=True,
     )  # fmt: skip
     (tmp_path / "run.js").write_text(

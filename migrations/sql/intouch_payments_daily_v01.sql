@@ -1,15 +1,6 @@
--- Payments a day over the last seven days, today included; days are Abidjan's.
+-- Payments a day over the last seven days.
 create or replace view public.intouch_payments_daily with (security_invoker = true) as
 select
-    (created_at at time zone 'Africa/Abidjan')::date as date,
-    count(*) as total_payments,
-    sum(amount) as total_amount,
-    count(*) filter (where status = 'success') as successful_payments,
-    count(*) filter (where status = 'failed') as failed_payments
-from public.payment_logs
-where (select montoit.sees_everything())
-  and provider = 'intouch'
-  and created_at >= (date_trunc('day', now() at time zone 'Africa/Abidjan') - interval '6 days')
-      at time zone 'Africa/Abidjan'
-group by 1
-order by 1 desc;
+    date, total as total_payments, amount as total_amount, succeeded as successful_payments, failed as failed_payments
+from montoit.intouch_daily('payment_logs', 7)
+where (select montoit.sees_everything());

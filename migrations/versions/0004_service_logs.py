@@ -8,23 +8,24 @@ down_revision = "0003"
 before_upgrade = refuse_to_adopt("payment_logs", "sms_logs", "whatsapp_logs")
 before_downgrade = refuse_to_lose_rows
 
+# Columns of a fixed size come first: without gaps between them a row is a few bytes shorter.
 TABLES = """
 create table public.payment_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
-    provider text default 'intouch' not null,
+    created_at timestamptz default now() not null,
+    updated_at timestamptz default now() not null,
     amount integer not null,
+    status_code integer,
+    provider text default 'intouch' not null,
     payment_method text not null,
     phone_number text,
     partner_transaction_id text not null,
     intouch_transaction_id text,
     status text default 'pending' not null,
-    status_code integer,
     status_message text,
     raw_response jsonb,
     raw_callback jsonb,
-    created_at timestamptz default now() not null,
-    updated_at timestamptz default now() not null,
     constraint payment_logs_pkey primary key (id),
     constraint payment_logs_partner_transaction_id_key unique (partner_transaction_id),
     constraint payment_logs_amount_check check (amount > 0),
@@ -42,6 +43,8 @@ comment on column public.payment_logs.raw_callback is 'InTouch''s call back; nul
 create table public.sms_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
+    created_at timestamptz default now() not null,
+    status_code integer,
     provider text default 'intouch' not null,
     phone_number text not null,
     message text not null,
@@ -49,10 +52,8 @@ create table public.sms_logs (
     partner_transaction_id text not null,
     intouch_sms_id text,
     status text default 'pending' not null,
-    status_code integer,
     status_message text,
     raw_response jsonb,
-    created_at timestamptz default now() not null,
     constraint sms_logs_pkey primary key (id),
     constraint sms_logs_partner_transaction_id_key unique (partner_transaction_id),
     constraint sms_logs_status_check check (status in ('pending', 'sent', 'delivered', 'failed'))
@@ -63,6 +64,12 @@ comment on column public.sms_logs.intouch_sms_id is 'InTouch''s reference; null:
 create table public.whatsapp_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
+    created_at timestamptz default now() not null,
+    sent_at timestamptz,
+    delivered_at timestamptz,
+    read_at timestamptz,
+    updated_at timestamptz default now() not null,
+    status_code integer,
     provider text default 'intouch' not null,
     phone_number text not null,
     message text not null,
@@ -70,15 +77,9 @@ create table public.whatsapp_logs (
     partner_transaction_id text not null,
     intouch_message_id text,
     status text default 'pending' not null,
-    status_code integer,
     status_message text,
     raw_response jsonb,
     raw_callback jsonb,
-    created_at timestamptz default now() not null,
-    sent_at timestamptz,
-    delivered_at timestamptz,
-    read_at timestamptz,
-    updated_at timestamptz default now() not null,
     constraint whatsapp_logs_pkey primary key (id),
     constraint whatsapp_logs_partner_transaction_id_key unique (partner_transaction_id),
     constraint whatsapp_logs_status_check

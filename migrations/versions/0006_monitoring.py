@@ -19,6 +19,9 @@ VIEWS = (
 
 def upgrade() -> None:
     """Create the views; signed-in users may ask, and only administrators get an answer."""
+    run_file("intouch_daily_v01")
+    run("revoke all on function montoit.intouch_daily from public, anon, authenticated, service_role;")
+    run("grant execute on function montoit.intouch_daily to authenticated, service_role;")
     for view in VIEWS:
         run_file(f"{view}_v01")
         run(f"revoke all on table public.{view} from public, anon, authenticated, service_role;")
@@ -30,3 +33,4 @@ def downgrade() -> None:
     refuse_to_lose_rows()
     for view in reversed(VIEWS):
         run(f"drop view public.{view};")
+    run("drop function montoit.intouch_daily;")

@@ -1,0 +1,39 @@
+-- One log, a row a day over the last days, today included, newest first; days are Abidjan's, and one without traffic
+-- has zeros. A message that was delivered or read was also sent. Runs as the caller, who sees what policies let through.
+-- Day by day, since a range of the index costs less than grouping each row by a date made of its time.
+create or replace function montoit.intouch_daily(log text, days integer)
+returns table (date date, total bigint, succeeded bigint, failed bigint, amount bigint)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    today timestamp := date_trunc('day', now() at time zone 'Africa/Abidjan');
+    successes text[] := case log
+        when 'payment_logs' then '{success}'
+        when 'sms_logs' then '{sent, delivered}'
+        when 'whatsapp_logs' then '{sent, delivered, read}'
+    end;
+begin
+    return query execute format(
+        $query$
+        select day::date, log.*
+        from generate_series($1, $2, interval '1 day') as day
+        cross join lateral (
+            select
+                count(*),
+                count(*) filter (where status = any ($3)),
+                count(*) filter (where status = 'failed'),
+                %s
+            from public.%I
+            where provider = 'intouch'
+              and created_at >= day at time zone 'Africa/Abidjan'
+              and created_at < (day + interval '1 day') at time zone 'Africa/Abidjan'
+        ) as log
+        order by day desc
+        $query$,
+        case log when 'payment_logs' then 'coalesce(sum(amount), 0)' else 'null::bigint' end,
+        log
+    ) using today - (days - 1) * interval '1 day', today, successes;
+end;
+$$;

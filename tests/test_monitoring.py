@@ -1,0 +1,356 @@
+"""Monitoring: the views where the guide is wrong, what operators see of them, thresholds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from datetime import datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from montoit_db.database import make_engine
+from montoit_db.monitoring import (
+    MOST_DAYS,
+    Cost,
+    Day,
+    Failure,
+    FailureRate,
+    Monitoring,
+    Service,
+    alarms,
+    masked,
+    read,
+    terminal,
+)
+from montoit_db.monitoring.page import page
+from tests.test_report import on, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.database import Database
+
+TODAY = "date_trunc('day', now() at time zone 'Africa/Abidjan') at time zone 'Africa/Abidjan'"
+
+
+@pytest.fixture
+def database(database_at: Callable[[str], Database]) -> Database:
+    return database_at("0006")
+
+
+def log(database: Database, table: str, status: str, at: str = "now()", number: int = 1, **more: object) -> None:
+    """Write `number` lines of one log."""
+    columns = {"payment_logs": {"amount": 1000, "payment_method": "wave"}}.get(
+        table, {"phone_number": "+2250701020304", "message": "Bonjour"}
+    ) | more
+    values = ", ".join("null" if value is None else f"'{value}'" for value in columns.values())
+    database.execute(
+        f"insert into {table} (partner_transaction_id, status, created_at, {', '.join(columns)})"
+        f" select gen_random_uuid(), '{status}', {at}, {values} from generate_series(1, {number})"
+    )
+
+
+def monitor(database: Database, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    result = run("montoit-db", "monitor", *arguments, environment={**on(database), **environment})
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_days_are_abidjans(database: Database) -> None:
+    """The guide's DATE(created_at) is the session's day, and its seven days begin in the middle of one."""
+    log(database, "sms_logs", "sent", TODAY)
+    log(database, "sms_logs", "sent", f"{TODAY} - interval '1 second'", 2)
+    log(database, "sms_logs", "sent", f"{TODAY} - interval '6 days'", 3)
+    log(database, "sms_logs", "sent", f"{TODAY} - interval '6 days 1 second'", 4)
+    for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles"):
+        database.execute(f"alter database {database.name} set timezone = '{zone}'")
+        days = database.rows(
+            "select total_sms, (now() at time zone 'Africa/Abidjan')::date - date from intouch_sms_daily"
+        )
+        assert days == [(1, 0), (2, 1), (0, 2), (0, 3), (0, 4), (0, 5), (3, 6)]
+
+
+@pytest.mark.parametrize(
+    ("table", "view", "succeeded"),
+    [
+        ("payment_logs", "intouch_payments_daily", {"success"}),
+        ("sms_logs", "intouch_sms_daily", {"sent", "delivered"}),
+        ("whatsapp_logs", "intouch_whatsapp_daily", {"sent", "delivered", "read"}),
+    ],
+)
+def test_each_status_counts_once(database: Database, table: str, view: str, succeeded: set[str]) -> None:
+    """The guide counts as sent what has status sent, and forgets what arrived since."""
+    check = database.value(
+        f"select pg_get_constraintdef(oid) from pg_constraint where conname = '{table}_status_check'"
+    )
+    statuses = re.findall(r"'(\w+)'", check)
+    assert len(statuses) >= 4
+    for status in statuses:
+        log(database, table, status)
+    database.execute(f"update {table} set provider = 'other' where status = 'pending'")
+    columns = "total_payments, successful_payments, failed_payments" if table == "payment_logs" else "*"
+    row = database.rows(f"select {columns} from {view}")[0][-3:]
+    assert row == (len(statuses) - 1, len(succeeded), 1)
+
+
+def test_amounts_and_costs(database: Database) -> None:
+    log(database, "payment_logs", "success", amount=150_050)
+    log(database, "payment_logs", "failed", amount=999)
+    log(database, "payment_logs", "success", "now() - interval '31 days'", amount=10_000)
+    log(database, "sms_logs", "delivered", number=3)
+    log(database, "sms_logs", "failed", number=5)
+    assert database.rows("select total_amount from intouch_payments_daily")[:2] == [(151_049,), (0,)]
+    assert database.rows("select service, transactions, cost_fcfa from intouch_costs order by 1") == [
+        ("Paiements", 1, Decimal("1500.5")),
+        ("SMS", 3, Decimal(75)),
+    ]
+
+
+def test_prices_stand_in_one_place(database: Database) -> None:
+    log(database, "payment_logs", "success", amount=1000)
+    log(database, "sms_logs", "sent")
+    database.execute(
+        "create or replace view intouch_prices with (security_invoker = true) as"
+        " select * from (values ('payment', 2.0, null), ('sms', null, 30)) as price (service, percent, fcfa)"
+    )
+    assert database.rows("select cost_fcfa from intouch_costs order by service") == [(Decimal(20),), (Decimal(30),)]
+
+
+def test_no_traffic_is_unknown_not_zero(database: Database) -> None:
+    assert database.rows("select * from intouch_failure_rate") == [(0, 0, None)]
+    log(database, "payment_logs", "failed", "now() - interval '25 hours'")
+    assert database.value("select failure_rate from intouch_failure_rate") is None
+    log(database, "payment_logs", "failed")
+    log(database, "payment_logs", "success", number=2)
+    assert database.value("select failure_rate from intouch_failure_rate") == Decimal("33.33")
+
+
+def test_an_empty_database_is_shown_as_such(database: Database) -> None:
+    result = monitor(database, "--max-failure-rate", "0", "--max-cost", "0")
+    assert result.returncode == 0, result.stderr
+    assert "Échec des paiements, 24 heures : inconnu (0 sur 0)" in result.stdout.replace("\n", " ")
+    assert "Aucun échec sur la période." in result.stdout
+
+
+def test_json_is_what_the_views_say(database: Database) -> None:
+    log(database, "payment_logs", "failed", status_message="Solde du 0701020304", phone_number="+2250701020304")
+    log(database, "sms_logs", "sent", f"{TODAY} - interval '20 days'", 2)
+    document = json.loads(monitor(database, "--json", "--days", "30").stdout)
+    payments, sms, _ = document["services"]
+    assert [len(service["days"]) for service in document["services"]] == [30, 30, 30]
+    assert payments["days"][0]["failed"] == 1
+    assert [day["total"] for day in sms["days"] if day["total"]] == [2]
+    assert [cost["fcfa"] for cost in document["costs"]] == [0, 50]
+    assert document["failure_rate"] == {"total": 1, "failed": 1, "percent": 100}
+    (failure,) = document["failures"]
+    assert (failure["phone_number"], failure["message"]) == ("+22507••••••04", "Solde du 07••••••04")
+    assert document["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("--max-failure-rate", "24.9"), 1, "Seuil dépassé : 25,0 % des paiements échouent sur 24 heures (1 sur 4)"),
+        (("--max-failure-rate", "25"), 0, ""),
+        (("--max-cost", "54"), 1, "Seuil dépassé : 55 FCFA sur 30 jours, le seuil est de 54 FCFA."),
+        (("--max-cost", "55"), 0, ""),
+        (("--max-cost", "1", "--max-failure-rate", "1", "--json"), 1, "Seuil dépassé"),
+    ],
+)
+def test_thresholds(database: Database, arguments: tuple[str, ...], code: int, line: str) -> None:
+    log(database, "payment_logs", "success", number=3)
+    log(database, "payment_logs", "failed")
+    log(database, "sms_logs", "sent")
+    result = monitor(database, *arguments)
+    assert result.returncode == code
+    assert line in result.stderr.replace("\N{NO-BREAK SPACE}", " ")
+    assert bool(result.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("days", ["0", "-1", str(MOST_DAYS + 1)])
+def test_days_out_of_range(database: Database, days: str) -> None:
+    result = monitor(database, f"--days={days}")
+    assert result.returncode == 2
+    assert "--days" in result.stderr
+
+
+def test_before_the_views(database_at: Callable[[str], Database]) -> None:
+    result = monitor(database_at("0005"))
+    assert result.returncode == 1
+    assert "alembic upgrade 0006" in result.stderr
+
+
+def test_a_role_that_may_not_see_every_row_gets_an_error_not_fewer_rows(database: Database) -> None:
+    log(database, "sms_logs", "sent")
+    with make_engine(database.url).connect() as connection:
+        connection.exec_driver_sql("set role authenticated")
+        with pytest.raises(Exception, match="row-level security"):
+            read(connection)
+
+
+def phone_numbers() -> st.SearchStrategy[str]:
+    digits = st.text("0123456789", min_size=8, max_size=8)
+    return st.builds(
+        "{}{}{}".format, st.sampled_from(["", "+225", "225", "00225"]), st.sampled_from(["07", "05", "01"]), digits
+    )
+
+
+@given(
+    phone_numbers(), st.sampled_from(["", " ", ".", "-"]), st.text("abé ,:", max_size=5), st.text("abé ,:", max_size=5)
+)
+def test_no_phone_number_is_shown(number: str, separator: str, before: str, after: str) -> None:
+    grouped = separator.join(re.findall("..?", number)) if separator else number
+    shown = masked(f"{before}{grouped}{after}")
+    assert re.sub(r"\D", "", shown) != re.sub(r"\D", "", number)
+    assert shown.count("•") >= 4
+    assert re.sub(r"\D", "", shown).endswith(number[-2:])
+
+
+@pytest.mark.parametrize("text", ["Erreur 4021", "Code 402, 1000000 FCFA", "", "MTT_PAY_12"])
+def test_other_numbers_stay(text: str) -> None:
+    assert masked(text) == text
+
+
+def monitoring(days: int = 7, message: str = "Solde insuffisant") -> Monitoring:
+    """A busy one, with names and numbers as long as they get."""
+    some = tuple(
+        Day(datetime(2026, 11, 28 - number % 28).date(), 4_000_000, 3_900_000, 50_000, 4_000_000_000)  # noqa: DTZ001
+        for number in range(days)
+    )
+    return Monitoring(
+        at=datetime(2026, 11, 22, 9, 30),  # noqa: DTZ001 -- Abidjan's
+        services=(Service("Paiements", some), Service("SMS", some), Service("WhatsApp", ())),
+        costs=(Cost("Paiements", 120_000_000, Decimal(1_200_000_000), "Commission"),),
+        failure_rate=FailureRate(0, 0, None),
+        failures=(Failure(datetime(2026, 11, 22, 9, 0), "WhatsApp", "+22507••••••04", 500, message),),  # noqa: DTZ001
+    )
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_it_fits_the_terminal(capsys: pytest.CaptureFixture[str], width: int) -> None:
+    terminal.show(monitoring(30), width)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    first = next(line for line in lines if line.startswith("28/11"))
+    assert "4 000 000 000" in first.replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert first.count("█") > width / 8, "there is room for a bar"
+    assert "…" not in "".join(lines), "nothing is cut"
+
+
+def test_a_terminal_without_blocks_gets_plain_signs(database: Database) -> None:
+    log(database, "sms_logs", "sent", number=3)
+    log(database, "sms_logs", "failed")
+    result = monitor(database, PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="80")
+    assert result.returncode == 0
+    assert re.search("#+x+", result.stdout)
+    assert result.stdout.isascii()
+
+
+def test_nothing_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show(monitoring(message="[bold]refusé[/bold] [x]"), 200)
+    assert "[bold]refusé[/bold] [x]" in capsys.readouterr().out
+
+
+class Links(HTMLParser):
+    """Collects what a page would load, and its tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loaded += [str(value) for name, value in attrs if name in {"src", "href", "srcset", "data"}]
+
+
+def test_the_page_stands_alone() -> None:
+    text = page(monitoring(message="<script>alert(1)</script>"), ["Seuil dépassé : <b>"])
+    links = Links()
+    links.feed(text)
+    assert links.loaded == []
+    assert "script" not in links.tags
+    assert "b>" not in text.split('role="alert">')[1].split("</p>")[0]
+    assert links.tags.count("svg") == 3
+    assert not re.search(r"url\(|@import", text)
+
+
+def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    return subprocess.run(
+        [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", *arguments],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+
+
+PROBE = """
+<iframe id="frame" style="width: {width}px; height: 900px"></iframe>
+<script>
+const frame = document.getElementById("frame");
+frame.onload = () => {{
+  const page = frame.contentDocument, style = (element) => frame.contentWindow.getComputedStyle(element);
+  document.body.dataset.seen = JSON.stringify({{
+    title: page.title, lang: page.documentElement.lang, tables: page.querySelectorAll("table").length,
+    bars: [...page.querySelectorAll("svg rect.rect")].filter((bar) => bar.getBoundingClientRect().height > 1).length,
+    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
+    cut: [...page.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth + 1).length,
+    columns: new Set([...page.querySelectorAll("section")].map((box) => box.getBoundingClientRect().left)).size,
+    smallest: Math.min(...[...page.querySelectorAll("td")].map((cell) => parseFloat(style(cell).fontSize))),
+    paper: style(page.body).backgroundColor,
+    ink: style(page.body).color,
+  }});
+}};
+frame.srcdoc = {page};
+</script>
+"""
+
+
+@pytest.mark.parametrize(("width", "columns"), [(375, 1), (1100, 2)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_in_a_browser(database: Database, tmp_path: Path, width: int, columns: int, scheme: str) -> None:
+    for number in range(7):
+        log(database, "payment_logs", "success", f"{TODAY} - interval '{number} days'", number + 1, amount=1_000_000)
+    log(database, "payment_logs", "failed", status_message="Solde insuffisant du payeur")
+    result = monitor(database, "--html", str(tmp_path / "page.html"))
+    assert result.returncode == 0, result.stderr
+    text = json.dumps((tmp_path / "page.html").read_text(encoding="utf-8")).replace("</", "<\\/")
+    (tmp_path / "probe.html").write_text(
+        f"<meta charset=utf-8>{PROBE.format(width=width, page=text)}", encoding="utf-8"
+    )
+    dom = chromium(
+        f"--user-data-dir={tmp_path}/profile", f"--window-size={width + 100},1000", "--virtual-time-budget=5000",
+        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--dump-dom",
+        (tmp_path / "probe.html").as_uri(),
+    ).stdout  # fmt: skip
+    seen: dict[str, Any] = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))  # type: ignore[index]
+    assert (seen["title"], seen["lang"], seen["tables"]) == ("InTouch : surveillance", "fr", 5)
+    assert seen["bars"] == 8, "seven days of successes, one failure"
+    assert (seen["overflow"], seen["cut"]) == (0, 0), "nothing to scroll sideways"
+    assert seen["columns"] == columns
+    assert seen["smallest"] >= 11
+    light = sum(map(int, re.findall(r"\d+", seen["paper"])[:3])) > sum(map(int, re.findall(r"\d+", seen["ink"])[:3]))
+    assert light == (scheme == "light")
+
+
+def test_a_page_that_cannot_be_written(database: Database, tmp_path: Path) -> None:
+    result = monitor(database, "--html", str(tmp_path / "nowhere" / "page.html"))
+    assert result.returncode == 2
+    assert "écriture impossible" in result.stderr
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_alarms_name_the_number_and_the_threshold() -> None:
+    assert alarms(monitoring(), 5, 10) == ["Seuil dépassé : 1 200 000 000 FCFA sur 30 jours, le seuil est de 10 FCFA."
+                                           .replace("1 200 000 000", "1\u202f200\u202f000\u202f000")]  # fmt: skip

@@ -87,6 +87,7 @@ with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as
 # What our revisions import, without what our package adds: no validation, no look ahead.
 BARE_STATEMENTS = """
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from alembic import op
@@ -108,11 +109,11 @@ class InTouchSettings:
 def run(sql):
     op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
 
-def run_file(name):
-    run((Path(__file__).parent / "sql" / f"{name}.sql").read_text())
+def read(name):
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
 
-def refuse_to_adopt(*tables):
-    return None
+def run_file(name):
+    run(re.sub("-- include (\\\\w+)", lambda found: read(found[1] + "_part"), read(name)))
 
 def refuse_to_lose_rows():
     run("select montoit.refuse_to_lose_rows();")

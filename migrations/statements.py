@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING
 
 import psycopg
 from alembic import context
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db.deployment import existing
 from montoit_db.errors import MontoitError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 
@@ -42,22 +37,6 @@ def run_file(name: str) -> None:
 
 def _read(name: str) -> str:
     return (_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def refuse_to_adopt(*tables: str) -> Callable[[], None]:
-    """Return a check that none of `tables` exists in the schema public: taking over others' is not built yet."""
-
-    def check() -> None:
-        if context.is_offline_mode():
-            return  # the script's own `create table` fails
-        found = existing(context.get_bind(), tables)
-        if found:
-            raise MontoitError(
-                f"Cette base a déjà des tables de ces noms, rien n'a été modifié : {', '.join(found)}.\n"
-                "Reprendre des tables existantes n'est pas encore possible : choisissez une base qui n'en a pas."
-            )
-
-    return check
 
 
 def refuse_to_lose_rows() -> None:

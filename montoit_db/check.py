@@ -203,12 +203,13 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 def _revisions(connection: Connection, state: report.Report) -> Finding:
     if state.revision is None:
-        found = deployment.existing(connection, deployment.OUR_TABLES)
+        found = deployment.existing_tables(connection)
         if found:
+            told = [f"{table} ({differences or 'celle de la plateforme'})" for table, differences in found.items()]
             return Finding(
                 "Révisions",
                 "problem",
-                f"cette base a déjà des tables de ces noms : {', '.join(found)}",
+                f"cette base a déjà des tables de ces noms : {', '.join(told)}",
                 "Reprendre des tables existantes n'est pas encore possible : choisissez une base qui n'en a pas.",
             )
     try:

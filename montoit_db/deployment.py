@@ -24,7 +24,7 @@ from montoit_db.errors import MontoitError
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import Connection, Engine
@@ -233,7 +233,7 @@ def prepare(migration: MigrationContext) -> None:
         return
     checks = [
         getattr(step.revision.module, "before_upgrade" if step.is_upgrade else "before_downgrade", None)
-        for step in plan(migration)
+        for step in reversed(plan(migration))  # a script begins with the values that have to be filled in
     ]
     for check in dict.fromkeys(checks):  # several revisions share one
         if check is not None:
@@ -246,13 +246,18 @@ def plan(migration: MigrationContext) -> list[RevisionStep]:
     return [step for step in steps if isinstance(step, RevisionStep)]
 
 
-def existing(connection: Connection, tables: Iterable[str]) -> list[str]:
-    """Return which of `tables` the schema public has, sorted."""
-    rows = connection.exec_driver_sql(
-        "select t from unnest(%(tables)s::text[]) as t where to_regclass('public.' || t) is not null order by t",
-        {"tables": list(tables)},
-    )
-    return [table for (table,) in rows]
+def existing_tables(connection: Connection) -> dict[str, str | None]:
+    """Return the tables of our names that a database has already, each with what makes it different.
+
+    None: it is the platform's of 2025, as `migrations/sql/existing_tables_part.sql` knows it.
+
+    Raises:
+        MontoitError: there is no project here.
+
+    """
+    query = (Path(_script_directory().dir) / "sql" / "existing_tables_part.sql").read_text(encoding="utf-8")
+    rows = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
+    return {row.table_name: row.differences for row in rows}
 
 
 @contextmanager

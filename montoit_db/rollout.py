@@ -5,11 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import deployment
 from montoit_db.errors import RefusedError
+from montoit_db.monitoring import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,11 +163,7 @@ def _whom(change: Change) -> str:
         return f"parmi : {', '.join(change.roles)}"
     if change.users_before is None or change.before == change.after:
         return ""
-    return f"environ {_number(change.users_before)} → {_number(change.users_after)} utilisateurs"
-
-
-def _number(value: int | None) -> str:
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"
 
 
 _LOCK = "select from public.feature_flags where key = any(%(keys)s) order by key for update"
@@ -203,7 +200,7 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
                     "déclencheur (trigger) ajouté à public.feature_flags."
                 )
     except DBAPIError as error:
-        if not isinstance(error.orig, LockNotAvailable):
+        if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
             raise
         told = " ; ".join(map(str, deployment.blockers(connection)))
         raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié. Verrous tenus : {told}") from None

@@ -146,12 +146,6 @@ def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Da
     assert "create role montoit_missing nologin noinherit bypassrls" in str(refusal.value)
 
 
-def test_existing_tables_are_left_alone(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
-    database.execute("create table sms_logs (id int); create table api_keys (id int)")
-    message = alembic_on(database).refuses("upgrade", "head")
-    assert "api_keys, sms_logs" in message
-
-
 def test_stamp_is_no_activation(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
     assert alembic_on(database).succeeds("stamp", "head", environment={}).out == ""
     assert alembic_on(database).succeeds("stamp", "0006", environment={}).out == ""

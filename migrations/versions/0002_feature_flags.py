@@ -1,19 +1,10 @@
 """Feature flags, their history and overrides."""
 
-from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
+from migrations.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0002"
 down_revision = "0001"
 
-before_upgrade = refuse_to_adopt(
-    "feature_flags",
-    "feature_flag_history",
-    "feature_flag_overrides",
-    "api_keys",
-    "payment_logs",
-    "sms_logs",
-    "whatsapp_logs",
-)
 before_downgrade = refuse_to_lose_rows
 
 TABLES = """
@@ -130,6 +121,11 @@ grant execute on function
     montoit.check_flag, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
     to anon, authenticated, service_role;
 """
+
+
+def before_upgrade() -> None:
+    """Look at the tables that are there before anything is written."""
+    run_file("refuse_existing_tables_v01")
 
 
 def upgrade() -> None:

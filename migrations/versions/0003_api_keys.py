@@ -1,11 +1,10 @@
 """Credentials of the services."""
 
-from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
+from migrations.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0003"
 down_revision = "0002"
 
-before_upgrade = refuse_to_adopt("api_keys", "payment_logs", "sms_logs", "whatsapp_logs")
 before_downgrade = refuse_to_lose_rows
 
 TABLE = """

@@ -1,11 +1,10 @@
 """Logs of payments, SMS and WhatsApp."""
 
-from migrations.statements import refuse_to_adopt, refuse_to_lose_rows, run, run_file
+from migrations.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0004"
 down_revision = "0003"
 
-before_upgrade = refuse_to_adopt("payment_logs", "sms_logs", "whatsapp_logs")
 before_downgrade = refuse_to_lose_rows
 
 # Columns of a fixed size come first: without gaps between them a row is a few bytes shorter.

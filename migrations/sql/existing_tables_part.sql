@@ -1,0 +1,64 @@
+-- The tables of our names that a database has already, and how each differs from the platform's of 2025; null: not at
+-- all. What is missing could be added, but for what no row can do without (!); what is unknown could stay, but for
+-- what nobody can leave out.
+with expected as (
+    select
+        table_name,
+        split_part(description, ' ', 1) as column_name,
+        rtrim(substr(description, strpos(description, ' ') + 1), '!') as column_type,
+        description like '%!' as is_essential
+    from (values
+        ('feature_flags', 'id uuid!, key text!, name text!, description text, category text!, is_enabled boolean, '
+            'requires_credentials boolean, credentials_status text, rollout_percentage integer, allowed_roles text[], '
+            'metadata jsonb, created_at timestamp with time zone, updated_at timestamp with time zone, '
+            'created_by uuid, updated_by uuid'),
+        ('feature_flag_history', 'id uuid!, feature_flag_id uuid!, action text!, previous_value jsonb, '
+            'new_value jsonb, changed_by uuid, changed_at timestamp with time zone, reason text'),
+        ('feature_flag_overrides', 'id uuid!, feature_flag_id uuid!, user_id uuid!, is_enabled boolean!, reason text, '
+            'expires_at timestamp with time zone, created_at timestamp with time zone, created_by uuid'),
+        ('api_keys', 'id uuid!, service_name text!, display_name text!, description text, keys jsonb!, '
+            'is_active boolean, environment text, last_used_at timestamp with time zone, created_by uuid, '
+            'created_at timestamp with time zone, updated_at timestamp with time zone'),
+        ('sms_logs', 'id uuid!, user_id uuid, phone_number text!, message text!, type text, '
+            'partner_transaction_id text!, intouch_sms_id text, status text!, status_code integer, '
+            'status_message text, raw_response jsonb, created_at timestamp with time zone!'),
+        ('whatsapp_logs', 'id uuid!, user_id uuid, phone_number text!, message text!, type text, '
+            'partner_transaction_id text!, intouch_message_id text, status text!, status_code integer, '
+            'status_message text, raw_response jsonb, raw_callback jsonb, created_at timestamp with time zone!, '
+            'sent_at timestamp with time zone, delivered_at timestamp with time zone, '
+            'read_at timestamp with time zone, updated_at timestamp with time zone')
+    ) as platform (table_name, descriptions)
+    cross join regexp_split_to_table(descriptions, ', ') as description
+),
+present as (
+    select class.relname, class.relkind, attribute.*, format_type(atttypid, atttypmod) as column_type
+    from pg_catalog.pg_class as class
+    join pg_catalog.pg_attribute as attribute on attrelid = class.oid and attnum > 0 and not attisdropped
+    where class.relnamespace = 'public'::regnamespace
+      and relname in (
+          'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys',
+          'payment_logs', 'sms_logs', 'whatsapp_logs'
+      )
+)
+select
+    relname::text as table_name,
+    nullif(concat_ws(
+        ' ; ',
+        case when min(relkind) not in ('r', 'p') then 'pas une table' end,
+        case when relname = 'payment_logs' then 'la plateforme n''en avait pas' end,
+        'manque ' || (
+            select string_agg(column_name, ', ' order by column_name)
+            from expected
+            where table_name = relname and is_essential and column_name <> all (array_agg(attname::text))
+        ),
+        string_agg(
+            format('%s est %s au lieu de %s', attname, present.column_type, expected.column_type), ', ' order by attname
+        ) filter (where present.column_type <> expected.column_type),
+        'inconnu et obligatoire : ' || string_agg(attname, ', ' order by attname) filter (
+            where expected.column_name is null and attnotnull and not atthasdef and attidentity = ''
+              and relname <> 'payment_logs'
+        )
+    ), '') as differences
+from present
+left join expected on table_name = relname and column_name = attname
+group by relname

@@ -99,9 +99,9 @@ def _problem(flag: Row[Any] | None) -> str | None:
     if flag is None:
         return "ce flag n'existe pas"
     if not flag.is_enabled:
-        return "désactivé, sa part ne compterait pas. Les services InTouch s'activent par alembic upgrade head"
+        return "désactivé. Les services InTouch : alembic upgrade head"
     if flag.lacks_credentials:
-        return "credentials non configurés, il n'est servi à personne. Activez InTouch : alembic upgrade head"
+        return "credentials non configurés. InTouch : alembic upgrade head"
     return None
 
 

@@ -208,8 +208,8 @@ select
     service, initcap(service), jsonb_build_object('api_key', 'legacy-' || service),
     service <> 'off', case when service = 'oneci' then 'sandbox' else 'production' end
 from unnest(array[
-    'brevo', 'resend', 'oneci', 'azure_maps', 'mapbox', 'gemini', 'openai', 'smileless', 'cryptoneo', 'twilio', 'orange',
-    'mtn', 'moov', 'wave', 'cnam', 'passport', 'sentry', 'storage', 'captcha', 'weather', 'geocoding', 'push',
+    'brevo', 'resend', 'oneci', 'azure_maps', 'mapbox', 'gemini', 'openai', 'smileless', 'cryptoneo', 'twilio',
+    'orange', 'mtn', 'moov', 'wave', 'cnam', 'passport', 'sentry', 'storage', 'captcha', 'weather', 'geocoding', 'push',
     'pdf', 'ocr', 'off'
 ]) as service;
 insert into public.service_providers (api_key_id) select id from public.api_keys;

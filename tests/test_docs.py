@@ -45,5 +45,11 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (document.parent / target).exists(), (document.name, target)
 
 
+def test_the_recorded_session_fits_80_columns() -> None:
+    session = source("docs/session.txt")
+    assert {"rollout", "monitor"} <= set(re.findall(r"^\$ montoit-db (\w+)", session, re.MULTILINE))
+    assert max(map(len, session.splitlines())) <= 80
+
+
 def source(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")

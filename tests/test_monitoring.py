@@ -159,9 +159,13 @@ def test_json_is_what_the_views_say(database: Database) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (("--max-failure-rate", "24.9"), 1, "Seuil dépassé : 25,0 % des paiements échouent sur 24 heures (1 sur 4)"),
+        (
+            ("--max-failure-rate", "24.9"),
+            1,
+            "Seuil dépassé : 25,0 % des paiements échouent (1 sur 4 en 24 h), plus que 24.9 %.",
+        ),
         (("--max-failure-rate", "25"), 0, ""),
-        (("--max-cost", "54"), 1, "Seuil dépassé : 55 FCFA sur 30 jours, le seuil est de 54 FCFA."),
+        (("--max-cost", "54"), 1, "Seuil dépassé : 55 FCFA sur 30 jours, plus que 54 FCFA."),
         (("--max-cost", "55"), 0, ""),
         (("--max-cost", "1", "--max-failure-rate", "1", "--json"), 1, "Seuil dépassé"),
     ],
@@ -352,5 +356,5 @@ def test_a_page_that_cannot_be_written(database: Database, tmp_path: Path) -> No
 
 
 def test_alarms_name_the_number_and_the_threshold() -> None:
-    assert alarms(monitoring(), 5, 10) == ["Seuil dépassé : 1 200 000 000 FCFA sur 30 jours, le seuil est de 10 FCFA."
+    assert alarms(monitoring(), 5, 10) == ["Seuil dépassé : 1 200 000 000 FCFA sur 30 jours, plus que 10 FCFA."
                                            .replace("1 200 000 000", "1\u202f200\u202f000\u202f000")]  # fmt: skip

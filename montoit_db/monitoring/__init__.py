@@ -172,7 +172,7 @@ def percentage(part: int, whole: int) -> float | None:
 
 
 def alarms(monitoring: Monitoring, max_failure_rate: float | None, max_cost: int | None) -> list[str]:
-    """Return a French line for each threshold that is passed; a rate that is unknown passes none.
+    """Return what to say, in French, of each threshold that is passed; a rate that is unknown passes none.
 
     `max_failure_rate` is in percent of the payments of 24 hours, `max_cost` in FCFA over 30 days.
     """
@@ -180,13 +180,12 @@ def alarms(monitoring: Monitoring, max_failure_rate: float | None, max_cost: int
     rate = monitoring.failure_rate
     if max_failure_rate is not None and rate.percent is not None and rate.percent > max_failure_rate:
         lines.append(
-            f"Seuil dépassé : {percent(rate.percent)} des paiements échouent sur 24 heures ({rate.failed} sur "
-            f"{rate.total}), le seuil est de {max_failure_rate:g} %. Contactez InTouch : support@gutouch.com"
+            f"Seuil dépassé : {percent(rate.percent)} des paiements échouent ({rate.failed} sur {rate.total} en 24 h), "
+            f"plus que {max_failure_rate:g} %.\nContactez InTouch : support@gutouch.com"
         )
     if max_cost is not None and monitoring.total_cost > max_cost:
         lines.append(
-            f"Seuil dépassé : {number(monitoring.total_cost)} FCFA sur 30 jours, le seuil est de "
-            f"{number(max_cost)} FCFA."
+            f"Seuil dépassé : {number(monitoring.total_cost)} FCFA sur 30 jours, plus que {number(max_cost)} FCFA."
         )
     return lines
 

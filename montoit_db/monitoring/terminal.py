@@ -22,7 +22,12 @@ def show(monitoring: Monitoring, width: int | None = None) -> None:
     console = Console(width=width, highlight=False)
     for service in monitoring.services:
         console.print(_service(service), "")
+    full, cross, light = _PLAIN_SIGNS if console.options.ascii_only else _SIGNS
+    console.print(f"{full} réussis  {cross} échoués  {light} en cours", "")
     console.print(Group(*_rest(monitoring)))
+
+
+_SIGNS, _PLAIN_SIGNS = "█▓░", "#x-"  # what succeeded, what failed, what is under way
 
 
 class _Bar:
@@ -33,7 +38,7 @@ class _Bar:
         self._most = most
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        full, light, cross = ("#", "-", "x") if options.ascii_only else ("█", "░", "▓")
+        full, cross, light = _PLAIN_SIGNS if options.ascii_only else _SIGNS
         width = options.max_width
         day = self._day
         cells = round(width * day.total / self._most) if self._most else 0

@@ -167,6 +167,28 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.estimated_costs() RETURNS TABLE(service text, transactions bigint, cost_fcfa numeric, type text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    commission numeric := (select price.percent from public.intouch_prices as price where price.service = 'payment');
+    sms_price numeric := (select price.fcfa from public.intouch_prices as price where price.service = 'sms');
+begin
+    if commission is null then
+        return;
+    end if;
+    return query
+    select 'Paiements', count(*), coalesce(sum(amount), 0) * commission / 100, 'Commission'
+    from public.payment_logs
+    where provider = 'intouch' and status = 'success' and created_at >= now() - interval '30 days';
+    return query
+    select 'SMS', count(*), count(*) * sms_price, 'Forfait'
+    from public.sms_logs
+    where provider = 'intouch' and status in ('sent', 'delivered') and created_at >= now() - interval '30 days';
+end;
+$$;
+
 CREATE FUNCTION montoit.intouch_daily(log text, days integer) RETURNS TABLE(date date, total bigint, succeeded bigint, failed bigint, amount bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -638,12 +660,12 @@ COMMENT ON COLUMN public.feature_flags.created_by IS 'User who made it; null: a 
 
 COMMENT ON COLUMN public.feature_flags.updated_by IS 'User who changed it last; null: a migration.';
 
-CREATE VIEW public.intouch_prices WITH (security_invoker='true') AS
+CREATE VIEW public.intouch_costs WITH (security_invoker='true') AS
  SELECT service,
-    percent,
-    fcfa
-   FROM ( VALUES ('payment'::text,1.0,NULL::integer), ('sms'::text,NULL::numeric,25)) price(service, percent, fcfa)
-  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+    transactions,
+    cost_fcfa,
+    type
+   FROM montoit.estimated_costs() estimated_costs(service, transactions, cost_fcfa, type);
 
 CREATE TABLE public.payment_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -686,6 +708,46 @@ COMMENT ON COLUMN public.payment_logs.raw_response IS 'InTouch''s answer; null: 
 
 COMMENT ON COLUMN public.payment_logs.raw_callback IS 'InTouch''s call back; null: none yet.';
 
+CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
+ SELECT count(*) AS total_payments,
+    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments,
+    round((((count(*) FILTER (WHERE (status = 'failed'::text)))::numeric * 100.0) / (NULLIF(count(*), 0))::numeric), 2) AS failure_rate
+   FROM public.payment_logs
+  WHERE ((provider = 'intouch'::text) AND (created_at >= (now() - '24:00:00'::interval)))
+ HAVING ( SELECT montoit.sees_everything() AS sees_everything);
+
+CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
+ SELECT date,
+    total AS total_payments,
+    amount AS total_amount,
+    succeeded AS successful_payments,
+    failed AS failed_payments
+   FROM montoit.intouch_daily('payment_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+
+CREATE VIEW public.intouch_prices WITH (security_invoker='true') AS
+ SELECT service,
+    percent,
+    fcfa
+   FROM ( VALUES ('payment'::text,1.0,NULL::integer), ('sms'::text,NULL::numeric,25)) price(service, percent, fcfa)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+
+CREATE VIEW public.intouch_sms_daily WITH (security_invoker='true') AS
+ SELECT date,
+    total AS total_sms,
+    succeeded AS sent_sms,
+    failed AS failed_sms
+   FROM montoit.intouch_daily('sms_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+
+CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
+ SELECT date,
+    total AS total_messages,
+    succeeded AS sent_messages,
+    failed AS failed_messages
+   FROM montoit.intouch_daily('whatsapp_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
+
 CREATE TABLE public.sms_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid,
@@ -716,61 +778,6 @@ COMMENT ON COLUMN public.sms_logs.intouch_sms_id IS 'InTouch''s reference; null:
 COMMENT ON COLUMN public.sms_logs.status_message IS 'InTouch''s words; null: no answer yet.';
 
 COMMENT ON COLUMN public.sms_logs.raw_response IS 'InTouch''s answer; null: none yet.';
-
-CREATE VIEW public.intouch_costs WITH (security_invoker='true') AS
- SELECT 'Paiements'::text AS service,
-    log.transactions,
-    (((log.amount)::numeric * price.percent) / (100)::numeric) AS cost_fcfa,
-    'Commission'::text AS type
-   FROM (public.intouch_prices price
-     CROSS JOIN LATERAL ( SELECT count(*) AS transactions,
-            COALESCE(sum(payment_logs.amount), (0)::bigint) AS amount
-           FROM public.payment_logs
-          WHERE ((payment_logs.provider = 'intouch'::text) AND (payment_logs.status = 'success'::text) AND (payment_logs.created_at >= (now() - '30 days'::interval)))) log)
-  WHERE (price.service = 'payment'::text)
-UNION ALL
- SELECT 'SMS'::text AS service,
-    log.transactions,
-    ((log.transactions * price.fcfa))::numeric AS cost_fcfa,
-    'Forfait'::text AS type
-   FROM (public.intouch_prices price
-     CROSS JOIN LATERAL ( SELECT count(*) AS transactions
-           FROM public.sms_logs
-          WHERE ((sms_logs.provider = 'intouch'::text) AND (sms_logs.status = ANY (ARRAY['sent'::text, 'delivered'::text])) AND (sms_logs.created_at >= (now() - '30 days'::interval)))) log)
-  WHERE (price.service = 'sms'::text);
-
-CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
- SELECT count(*) AS total_payments,
-    count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments,
-    round((((count(*) FILTER (WHERE (status = 'failed'::text)))::numeric * 100.0) / (NULLIF(count(*), 0))::numeric), 2) AS failure_rate
-   FROM public.payment_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= (now() - '24:00:00'::interval)))
- HAVING ( SELECT montoit.sees_everything() AS sees_everything);
-
-CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
- SELECT date,
-    total AS total_payments,
-    amount AS total_amount,
-    succeeded AS successful_payments,
-    failed AS failed_payments
-   FROM montoit.intouch_daily('payment_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
-  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
-
-CREATE VIEW public.intouch_sms_daily WITH (security_invoker='true') AS
- SELECT date,
-    total AS total_sms,
-    succeeded AS sent_sms,
-    failed AS failed_sms
-   FROM montoit.intouch_daily('sms_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
-  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
-
-CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
- SELECT date,
-    total AS total_messages,
-    succeeded AS sent_messages,
-    failed AS failed_messages
-   FROM montoit.intouch_daily('whatsapp_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
-  WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE TABLE public.whatsapp_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -973,6 +980,10 @@ GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.deactivate_credentials() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
+GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
+
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO service_role;
@@ -1034,17 +1045,11 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flag_overrides TO serv
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flags TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.feature_flags TO service_role;
 
-GRANT SELECT ON TABLE public.intouch_prices TO authenticated;
-GRANT SELECT ON TABLE public.intouch_prices TO service_role;
+GRANT SELECT ON TABLE public.intouch_costs TO authenticated;
+GRANT SELECT ON TABLE public.intouch_costs TO service_role;
 
 GRANT SELECT ON TABLE public.payment_logs TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.payment_logs TO service_role;
-
-GRANT SELECT ON TABLE public.sms_logs TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sms_logs TO service_role;
-
-GRANT SELECT ON TABLE public.intouch_costs TO authenticated;
-GRANT SELECT ON TABLE public.intouch_costs TO service_role;
 
 GRANT SELECT ON TABLE public.intouch_failure_rate TO authenticated;
 GRANT SELECT ON TABLE public.intouch_failure_rate TO service_role;
@@ -1052,11 +1057,17 @@ GRANT SELECT ON TABLE public.intouch_failure_rate TO service_role;
 GRANT SELECT ON TABLE public.intouch_payments_daily TO authenticated;
 GRANT SELECT ON TABLE public.intouch_payments_daily TO service_role;
 
+GRANT SELECT ON TABLE public.intouch_prices TO authenticated;
+GRANT SELECT ON TABLE public.intouch_prices TO service_role;
+
 GRANT SELECT ON TABLE public.intouch_sms_daily TO authenticated;
 GRANT SELECT ON TABLE public.intouch_sms_daily TO service_role;
 
 GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO authenticated;
 GRANT SELECT ON TABLE public.intouch_whatsapp_daily TO service_role;
+
+GRANT SELECT ON TABLE public.sms_logs TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sms_logs TO service_role;
 
 GRANT SELECT ON TABLE public.whatsapp_logs TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.whatsapp_logs TO service_role;

@@ -47,13 +47,12 @@ def check(*, schema_only: bool = False) -> list[Finding]:
     try:
         with database.connect(target) as connection:
             findings.append(_pooler(connection, target))
-            connection.rollback()
             connection.exec_driver_sql("set transaction read only")
             for finding in _database(connection, order):
                 findings.append(finding)
     except DBAPIError as error:
         remedy = "Connectez-vous avec le propriétaire des tables (sur Supabase : postgres)."
-        findings.append(Finding("Droits", "problem", deployment.database_message(error), remedy))
+        findings.append(Finding("Droits", "problem", database.message(error), remedy))
     except UnreachableError as error:
         message, _, remedy = str(error).rpartition("\n")
         findings.append(Finding("Connexion", "unreachable", message, remedy))
@@ -106,8 +105,16 @@ def _pooler(connection: Connection, target: DatabaseSettings) -> Finding:
     raw: Any = connection.connection.driver_connection
     if _backend(connection) == raw.info.backend_pid:
         return Finding("Pooler", "ok", "connexion directe")
-    with database.connect(target) as other:
-        transactional = _shares_a_server_connection(connection, other)
+    try:
+        with database.connect(target) as other:
+            transactional = _shares_a_server_connection(connection, other)
+    except UnreachableError as error:
+        remedy = (
+            "Un déploiement a besoin de deux connexions à la fois : agrandissez le pool, ou connectez-vous en direct."
+        )
+        return Finding(
+            "Pooler", "problem", f"n'accorde pas une deuxième connexion ({error.args[0].splitlines()[0]})", remedy
+        )
     if transactional and raw.prepare_threshold is not None:
         return Finding(
             "Pooler",
@@ -121,19 +128,20 @@ def _pooler(connection: Connection, target: DatabaseSettings) -> Finding:
 def _shares_a_server_connection(one: Connection, other: Connection) -> bool:
     """Tell whether a pooler lends server connections by the transaction, and not by the session.
 
-    By the session, each client keeps its own. By the transaction, one that is in a transaction takes what the other
-    gave back, or the other finds a different one when it comes again.
+    By the session, each client keeps its own. By the transaction, what one has given back goes to the other, or, where
+    all that are free take turns, each client finds another one when the order in which they ask changes.
     """
-    kept = _backend(one)
-    one.rollback()
-    taken = _backend(other)
-    found = _backend(one)
-    return found != kept or taken == kept
+    found: dict[Connection, set[int]] = {one: set(), other: set()}
+    for connection in (one, other, other, one, one, other):
+        found[connection].add(_backend(connection))
+    return len(found[one]) > 1 or found[one] == found[other]
 
 
 def _backend(connection: Connection) -> int:
-    """Return the number of the server's process that the current transaction runs on."""
-    return int(connection.exec_driver_sql("select pg_backend_pid()").scalar_one())
+    """Return the number of the server's process that a transaction ran on."""
+    pid = int(connection.exec_driver_sql("select pg_backend_pid()").scalar_one())
+    connection.rollback()
+    return pid
 
 
 def _vault(connection: Connection, order: InTouchSettings | None) -> Finding:

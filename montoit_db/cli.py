@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,10 +20,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from montoit_db import check as checking
-from montoit_db import database, deployment, monitoring, rollout, settings
+from montoit_db import database, monitoring, rollout, settings
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
-from montoit_db.intouch import credentials, report
+from montoit_db.intouch import report
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.monitoring import terminal
 
@@ -52,6 +52,8 @@ def montoit_db() -> None:
 @app.command()
 def status(*, json_output: Json = False) -> None:
     """Dit si InTouch est opérationnel, d'après la base (code 0 : oui, 1 : non)."""
+    from montoit_db import deployment  # noqa: PLC0415 -- here and below: Alembic, which the others do without
+
     with _errors():
         with database.connect() as connection:
             state = report.read(connection)
@@ -84,6 +86,8 @@ def status(*, json_output: Json = False) -> None:
 @app.command()
 def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
+    from montoit_db import check as checking  # noqa: PLC0415
+
     with _errors():
         findings = checking.check(schema_only=schema)
     levels = {finding.level for finding in findings}
@@ -109,6 +113,8 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
 @app.command()
 def rotate(*, json_output: Json = False) -> None:
     """Enregistre les credentials de l'environnement sans couper les services."""
+    from montoit_db.intouch import credentials  # noqa: PLC0415
+
     with _errors():
         order = settings.InTouchSettings.from_environment()
         with database.connect() as connection, connection.begin():
@@ -132,17 +138,17 @@ def roll_out(
 ) -> None:
     """Change la part des utilisateurs servis, après avoir montré ce que cela change."""
     with _errors():
-        if not re.fullmatch(r"[0-9]{1,2}|100", share):
-            raise MontoitError("SHARE : doit être un nombre entier de 0 à 100, sans unité. Rien n'a été modifié.")
+        wanted = int(_bounded("SHARE", share, 100))
+        keys = [_text("--flag", key) for key in flag or [service.key for service in SERVICES]]
+        history = f"montoit-db rollout {wanted}" + (f" : {_text('--reason', reason)}" if reason else "")
         waits = settings.DeploymentSettings.from_environment()
-        history = f"montoit-db rollout {share}" + (f" : {reason}" if reason else "")
         with database.connect() as connection:
-            changes = rollout.plan(connection, int(share), flag or [service.key for service in SERVICES])
+            changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.before != change.after for change in changes)
             if not json_output:
                 report.tell(rollout.described(changes))
-            agreed = todo and (yes or (not json_output and _agreed()))
+            agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
                 rollout.apply(connection, changes, history, waits)
     if json_output:
@@ -153,24 +159,38 @@ def roll_out(
     raise typer.Exit(NO if todo and not agreed else 0)
 
 
+def _agreed(*, ask: bool) -> bool:
+    """Ask, where somebody is there to answer."""
+    if not ask or sys.stdin is None or not sys.stdin.isatty():
+        report.tell("Rien n'est confirmé : ajoutez --yes.", error=True)
+        return False
+    try:
+        answer: str = typer.prompt("Appliquer ? (oui/non)", default="non", err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        report.tell("", error=True)
+        return False
+    return answer.strip().lower() in {"o", "oui", "y", "yes"}
+
+
 @app.command()
 def monitor(
     *,
-    days: Annotated[int, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = 7,
+    days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "7",
     html: Annotated[Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi une page à ouvrir.")] = None,
     max_failure_rate: Annotated[
-        float | None, typer.Option(metavar="P", help="Code 1 au-delà de P % de paiements échoués sur 24 heures.")
+        str | None, typer.Option(metavar="P", help="Code 1 au-delà de P % de paiements échoués sur 24 heures.")
     ] = None,
-    max_cost: Annotated[int | None, typer.Option(metavar="FCFA", help="Code 1 au-delà, sur 30 jours.")] = None,
+    max_cost: Annotated[str | None, typer.Option(metavar="FCFA", help="Code 1 au-delà, sur 30 jours.")] = None,
     json_output: Json = False,
 ) -> None:
     """Montre paiements, SMS, WhatsApp, coûts et échecs (code 1 : un seuil est dépassé)."""
     with _errors():
-        if not 1 <= days <= monitoring.MOST_DAYS:
-            raise MontoitError(f"--days : doit être un nombre de jours de 1 à {monitoring.MOST_DAYS}.")
+        number_of_days = int(_bounded("--days", days, monitoring.MOST_DAYS, least=1))
+        rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
+        cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
-            found = monitoring.read(connection, days)
-        alarms = monitoring.alarms(found, max_failure_rate, max_cost)
+            found = monitoring.read(connection, number_of_days)
+        alarms = monitoring.alarms(found, rate, cost)
         if html is not None:
             from montoit_db.monitoring import page  # noqa: PLC0415 -- needs the html extra
 
@@ -179,13 +199,42 @@ def monitor(
                 html.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
+    for line in alarms:  # first: whoever reads the rest may have seen enough
+        report.tell(line, error=True)
     if json_output:
         report.tell(json.dumps({**asdict(found), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
     else:
-        terminal.show(found)
-    for line in alarms:
-        print(line, file=sys.stderr)  # noqa: T201
+        report.tell(terminal.rendered(found, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)
+
+
+def _bounded(name: str, text: str, most: int, *, least: int = 0, whole: bool = True) -> float:
+    """Return the number that was typed.
+
+    Raises:
+        MontoitError: it is none, or not between `least` and `most`.
+
+    """
+    if re.fullmatch(r"[0-9]{1,15}" if whole else r"[0-9]{1,15}([.,][0-9]{1,6})?", text):
+        value = float(text.replace(",", "."))
+        if least <= value <= most:
+            return value
+    kind = "entier " if whole else ""
+    raise MontoitError(f"{name} : doit être un nombre {kind}de {least} à {most}, sans unité. Rien n'a été modifié.")
+
+
+def _text(name: str, text: str) -> str:
+    """Return what was typed.
+
+    Raises:
+        MontoitError: the terminal's encoding is not the one that it is read in.
+
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise MontoitError(f"{name} : n'est pas de l'UTF-8. Rien n'a été modifié.") from None
+    return text
 
 
 def _plain(value: object) -> object:
@@ -195,15 +244,6 @@ def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(type(value))
-
-
-def _agreed() -> bool:
-    """Ask, where somebody is there to answer."""
-    if not sys.stdin.isatty():
-        print("Personne n'est là pour confirmer : ajoutez --yes.", file=sys.stderr)  # noqa: T201
-        return False
-    answer = typer.prompt("Appliquer ? (oui/non)", default="non", err=True)
-    return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
 
 @app.command("test-commands")
@@ -225,11 +265,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which the first process of a container would ignore
     app()
 
 
 def _differing(connection: Connection, state: report.Report) -> tuple[str, ...]:
     """Return which credentials differ, where there are complete ones of the active environment to compare."""
+    from montoit_db.intouch import credentials  # noqa: PLC0415
+
     try:
         order = settings.InTouchSettings.from_environment()
     except SettingsError:
@@ -249,7 +292,7 @@ def _errors() -> Iterator[None]:
     except MontoitError as error:
         message, code = str(error), UNUSABLE
     except DBAPIError as error:
-        message = deployment.database_message(error)
+        message = database.message(error)
         code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return

@@ -7,9 +7,11 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
+from psycopg.errors import DependentObjectsStillExist
 from psycopg.pq import Conninfo
 from sqlalchemy import URL, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from montoit_db import __version__
@@ -19,7 +21,6 @@ from montoit_db.settings import DatabaseSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
     from sqlalchemy import Connection, Engine
 
 DRIVER = "postgresql+psycopg"
@@ -131,6 +132,20 @@ def connect_to(engine: Engine) -> Iterator[Connection]:
         if encoding not in {"UTF8", None}:
             raise SettingsError([f"DATABASE_URL : cette base est en {encoding}, il en faut une en UTF8"])
         yield connection
+
+
+def message(error: DBAPIError | psycopg.Error) -> str:
+    """Return what the server said, less its DETAIL, which may quote a whole row."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
+    if diagnostic is None or diagnostic.message_primary is None:
+        return f"La base de données a refusé ou coupé la connexion : {str(cause).strip()}"
+    lines = [f"La base de données a refusé (SQLSTATE {diagnostic.sqlstate}) : {diagnostic.message_primary}"]
+    if diagnostic.sqlstate == DependentObjectsStillExist.sqlstate:
+        lines.append("Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.")
+    elif diagnostic.message_hint:
+        lines.append(diagnostic.message_hint)
+    return "\n".join(lines)
 
 
 # What libpq and the server say, which has no code before there is a session: what it means, and what to do.

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
-from psycopg.errors import DeadlockDetected, DependentObjectsStillExist, LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
@@ -173,7 +173,7 @@ class Deployment:
             state = report.read(self.connection)
         except DBAPIError as error:
             print(  # noqa: T201
-                f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database_message(error)}\n"
+                f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database.message(error)}\n"
                 "Voyez : montoit-db status",
                 file=sys.stderr,
             )
@@ -272,34 +272,21 @@ def plain_errors(config: Config) -> Iterator[None]:
     try:
         yield
     except (MontoitError, DBAPIError, psycopg.Error) as error:
-        plain = error if isinstance(error, MontoitError) else MontoitError(database_message(error))
+        plain = error if isinstance(error, MontoitError) else MontoitError(database.message(error))
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
             raise plain from None
         print(plain, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
         print(  # noqa: T201
-            "Interrompu : la révision en cours est annulée, celles d'avant restent. Voyez : montoit-db status",
+            "Interrompu : une révision qui n'était pas finie est annulée, les autres restent. "
+            "Voyez : montoit-db status",
             file=sys.stderr,
         )
         sys.exit(130)
     finally:
         if is_command:
             signal.signal(signal.SIGTERM, former)
-
-
-def database_message(error: DBAPIError | psycopg.Error) -> str:
-    """Return what the server said, less its DETAIL, which may quote a whole row."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
-    if diagnostic is None or diagnostic.message_primary is None:
-        return f"La base de données a refusé ou coupé la connexion : {str(cause).strip()}"
-    lines = [f"La base de données a refusé (SQLSTATE {diagnostic.sqlstate}) : {diagnostic.message_primary}"]
-    if diagnostic.sqlstate == DependentObjectsStillExist.sqlstate:
-        lines.append("Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.")
-    elif diagnostic.message_hint:
-        lines.append(diagnostic.message_hint)
-    return "\n".join(lines)
 
 
 class RevisionState(NamedTuple):

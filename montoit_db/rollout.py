@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db import deployment
 from montoit_db.errors import RefusedError
-from montoit_db.monitoring import number
+from montoit_db.text import number, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +88,8 @@ def plan(connection: Connection, share: int, keys: Sequence[str]) -> list[Change
 
 _FLAGS = """
 select key, name, is_enabled, requires_credentials and credentials_status = 'not_configured' as lacks_credentials,
-       rollout_percentage, allowed_roles
+       coalesce(rollout_percentage, 0) as rollout_percentage,
+       array_remove(coalesce(allowed_roles, '{}'), null) as allowed_roles
 from public.feature_flags
 where key = any(%(keys)s)
 """
@@ -97,7 +97,7 @@ where key = any(%(keys)s)
 
 def _problem(flag: Row[Any] | None) -> str | None:
     if flag is None:
-        return "ce flag n'existe pas"
+        return "ce flag n'existe pas, ou ce rôle de connexion ne le voit pas"
     if not flag.is_enabled:
         return "désactivé. Les services InTouch : alembic upgrade head"
     if flag.lacks_credentials:
@@ -114,23 +114,18 @@ def _change(flag: Row[Any], share: int, users: int | None) -> Change:
 
 
 def _users(connection: Connection) -> int | None:
-    """Estimate how many users there are: the planner's number of rows, counted where it has none yet."""
-    row = connection.exec_driver_sql(_USERS).first()
-    if row is None:
-        return None
-    if row.estimate >= 0:
-        return int(row.estimate)
-    if row.hides_rows:
-        return None
-    return int(connection.exec_driver_sql(f"select count(*) from {row.name}").scalar_one())  # noqa: S608 -- one of two names
+    """Estimate how many users there are, by the planner's number of rows: nothing is counted, nor waited for."""
+    return connection.exec_driver_sql(_USERS).scalar()
 
 
 # By the catalogue: to_regclass() is an error where the schema is closed to us.
 _USERS = """
-select n.nspname || '.' || c.relname as name, c.reltuples::bigint as estimate, row_security_active(c.oid) as hides_rows
+select c.reltuples::bigint
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
 where (n.nspname, c.relname) in (('auth', 'users'), ('public', 'profiles'))
+  and c.relkind in ('r', 'p')
+  and c.reltuples >= 0
   and has_schema_privilege(n.oid, 'usage')
   and has_table_privilege(c.oid, 'select')
 order by n.nspname
@@ -138,13 +133,17 @@ limit 1
 """
 
 
+_WIDEST = 26  # characters of a name
+
+
 def described(changes: Sequence[Change]) -> str:
     """Return what a person is told of a plan, in French, in 80 columns."""
-    widest = max(len(change.name) for change in changes)
+    names = {change.key: shortened(shown(change.name), _WIDEST) for change in changes}
+    widest = max(map(len, names.values()))
     lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
     for change in changes:
         step = f"{change.before} % → {change.after} %" if change.before != change.after else "inchangé"
-        lines.append(f"  {change.name:<{widest}}  {step:<15}{_whom(change)}".rstrip())
+        lines.append(f"  {names[change.key]:<{widest}}  {step:<15}{_whom(change)}".rstrip())
     moved = [change for change in changes if change.before != change.after]
     if not moved:
         return "\n".join([*lines, "", "Rien à changer."])
@@ -160,7 +159,7 @@ def described(changes: Sequence[Change]) -> str:
 
 def _whom(change: Change) -> str:
     if change.roles:
-        return f"parmi : {', '.join(change.roles)}"
+        return f"parmi : {shortened(shown(', '.join(change.roles)), _WIDEST)}"
     if change.users_before is None or change.before == change.after:
         return ""
     return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"
@@ -189,7 +188,11 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
                 "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
                 {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},
             )
-            connection.exec_driver_sql(_LOCK, values)
+            if len(connection.exec_driver_sql(_LOCK, values).all()) != len(before):
+                raise RefusedError(
+                    "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "
+                    "leur propriétaire (sur Supabase : postgres)."
+                )
             found = plan(connection, changes[0].after, list(before))
             if {change.key: change.before for change in found} != before:
                 raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
@@ -202,5 +205,10 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     except DBAPIError as error:
         if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
             raise
-        told = " ; ".join(map(str, deployment.blockers(connection)))
-        raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié. Verrous tenus : {told}") from None
+        from montoit_db import deployment  # noqa: PLC0415 -- Alembic costs as much as the whole command
+
+        told = " ; ".join(map(str, deployment.blockers(connection))) or "aucun, relancez la commande"
+        raise RefusedError(
+            f"Verrou impossible à obtenir, rien n'a été modifié.\nVerrous tenus en ce moment : {told}.\n"
+            "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+        ) from None

@@ -260,7 +260,7 @@ class _Reader:
         origin = name if name in self.variables else f"{name}_FILE"
         problem = _text_problem(value) or _placeholder_problem(value)
         if not problem and origin == name:
-            problem = _quotes_problem(value)
+            problem = _quotes_problem(value, f", ou par {name}_FILE s'ils en font partie")
         if not problem and production and value in EXAMPLE_VALUES:
             problem = "c'est la valeur d'exemple du guide. Mettez celle qu'InTouch vous a envoyée"
         if problem:
@@ -309,9 +309,9 @@ def _text_problem(value: str) -> str | None:
     return None
 
 
-def _quotes_problem(value: str) -> str | None:
+def _quotes_problem(value: str, otherwise: str = "") -> str | None:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return "entre guillemets, que docker --env-file garde par exemple. Écrivez la valeur sans eux, ou par NOM_FILE"
+        return f"entre guillemets, que docker --env-file garde par exemple. Écrivez la valeur sans eux{otherwise}"
     return None
 
 

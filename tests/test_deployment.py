@@ -214,7 +214,7 @@ def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Databas
     database = database_at("0006")
     database.execute(LINGER.replace("pg_sleep(0.5)", "pg_sleep(60)"))
     process = start(database, "upgrade", "head")
-    wait_until_asleep(database, _Process(process))
+    wait_until_asleep(database, Running(process))
     process.send_signal(signal_number)
     _, err = process.communicate()
     assert process.returncode == (-signal.SIGKILL if signal_number == signal.SIGKILL else 130)
@@ -233,7 +233,7 @@ def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Databas
     assert alembic(database, "upgrade", "head").returncode == 0
 
 
-class _Process:
+class Running:
     """A process as `wait_until_asleep` asks for it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:

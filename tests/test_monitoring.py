@@ -10,6 +10,7 @@ import subprocess
 from datetime import datetime
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,13 +30,13 @@ from montoit_db.monitoring import (
     masked,
     read,
     terminal,
+    without_phone_numbers,
 )
 from montoit_db.monitoring.page import page
-from tests.test_report import on, run
+from tests.test_report import BIN, on, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.database import Database
 
@@ -162,9 +163,10 @@ def test_json_is_what_the_views_say(database: Database) -> None:
         (
             ("--max-failure-rate", "24.9"),
             1,
-            "Seuil dépassé : 25,0 % des paiements échouent (1 sur 4 en 24 h), plus que 24.9 %.",
+            "Seuil dépassé : 25,00 % des paiements échouent, plus que 24,90 % (1 sur 4 en 24 heures).",
         ),
         (("--max-failure-rate", "25"), 0, ""),
+        (("--max-failure-rate", "24,99"), 1, "24,99"),
         (("--max-cost", "54"), 1, "Seuil dépassé : 55 FCFA sur 30 jours, plus que 54 FCFA."),
         (("--max-cost", "55"), 0, ""),
         (("--max-cost", "1", "--max-failure-rate", "1", "--json"), 1, "Seuil dépassé"),
@@ -180,11 +182,15 @@ def test_thresholds(database: Database, arguments: tuple[str, ...], code: int, l
     assert bool(result.stderr) == bool(code)
 
 
-@pytest.mark.parametrize("days", ["0", "-1", str(MOST_DAYS + 1)])
-def test_days_out_of_range(database: Database, days: str) -> None:
-    result = monitor(database, f"--days={days}")
+@pytest.mark.parametrize(
+    "argument",
+    ["--days=0", "--days=-1", f"--days={MOST_DAYS + 1}", "--days=1.5", "--max-failure-rate=nan",
+     "--max-failure-rate=-1", "--max-failure-rate=101", "--max-cost=-1", "--max-cost=10.5", "--max-cost="],
+)  # fmt: skip
+def test_numbers_out_of_range(database: Database, argument: str) -> None:
+    result = monitor(database, argument)
     assert result.returncode == 2
-    assert "--days" in result.stderr
+    assert result.stderr.startswith(argument.partition("=")[0] + " : doit être un nombre ")
 
 
 def test_before_the_views(database_at: Callable[[str], Database]) -> None:
@@ -201,67 +207,145 @@ def test_a_role_that_may_not_see_every_row_gets_an_error_not_fewer_rows(database
             read(connection)
 
 
-def phone_numbers() -> st.SearchStrategy[str]:
-    digits = st.text("0123456789", min_size=8, max_size=8)
-    return st.builds(
-        "{}{}{}".format, st.sampled_from(["", "+225", "225", "00225"]), st.sampled_from(["07", "05", "01"]), digits
-    )
+SEPARATORS = ["", " ", ".", "-", "/", "  ", "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}", ") ("]
 
 
 @given(
-    phone_numbers(), st.sampled_from(["", " ", ".", "-"]), st.text("abé ,:", max_size=5), st.text("abé ,:", max_size=5)
+    st.sampled_from(["", "+225", "225", "00225"]),
+    st.sampled_from(["07", "05", "01"]),
+    st.text("0123456789", min_size=8, max_size=8),
+    st.sampled_from(SEPARATORS),
 )
-def test_no_phone_number_is_shown(number: str, separator: str, before: str, after: str) -> None:
-    grouped = separator.join(re.findall("..?", number)) if separator else number
-    shown = masked(f"{before}{grouped}{after}")
-    assert re.sub(r"\D", "", shown) != re.sub(r"\D", "", number)
-    assert shown.count("•") >= 4
-    assert re.sub(r"\D", "", shown).endswith(number[-2:])
+def test_no_phone_number_is_shown(country: str, operator: str, rest: str, separator: str) -> None:
+    pairs = [country, operator, *re.findall("..", rest)]
+    number = separator.join(pair for pair in pairs if pair)
+    for shown in (masked(number), without_phone_numbers(f"Compte {number}, refusé")):
+        assert "••••••" + rest[-2:] in shown
+        assert rest[:6] not in re.sub(r"\W", "", shown)
+        assert not re.search(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d", shown.replace(country, ""))
 
 
-@pytest.mark.parametrize("text", ["Erreur 4021", "Code 402, 1000000 FCFA", "", "MTT_PAY_12"])
+@pytest.mark.parametrize("text", ["Erreur 4021", "Code 402, 1000000 FCFA", "", "MTT_PAY_12", "22/11/2026 19:30"])
 def test_other_numbers_stay(text: str) -> None:
-    assert masked(text) == text
+    assert without_phone_numbers(text) == text
 
 
-def monitoring(days: int = 7, message: str = "Solde insuffisant") -> Monitoring:
+def test_the_latest_failures_are_intouchs_of_the_days_shown(database: Database) -> None:
+    for hours in range(4):
+        log(
+            database,
+            "sms_logs",
+            "failed",
+            f"{TODAY} - interval '{hours} hours 1 second'",
+            status_message=f"il y a {hours} h",
+        )
+        log(
+            database,
+            "payment_logs",
+            "failed",
+            f"{TODAY} - interval '{hours} hours 2 seconds'",
+            status_message="paiement",
+        )
+    log(database, "sms_logs", "failed", "now()", status_message="autre", provider="other")
+    log(database, "sms_logs", "failed", f"{TODAY} - interval '25 hours'", status_message="avant")
+
+    def messages(days: int) -> list[str]:
+        return [
+            failure["message"]
+            for failure in json.loads(monitor(database, "--json", f"--days={days}").stdout)["failures"]
+        ]
+
+    assert messages(1) == []
+    assert messages(2) == ["il y a 0 h", "paiement", "il y a 1 h", "paiement", "il y a 2 h"]
+
+
+def test_other_providers_cost_and_fail_elsewhere(database: Database) -> None:
+    log(database, "payment_logs", "success", provider="other")
+    log(database, "payment_logs", "failed", provider="other")
+    log(database, "sms_logs", "sent", provider="other")
+    assert database.rows("select transactions, cost_fcfa from intouch_costs") == [(0, 0), (0, 0)]
+    assert database.rows("select * from intouch_failure_rate") == [(0, 0, None)]
+
+
+NASTY = "\x1b[31mRED\x1b]0;title\x07\nline\u202e [bold]x[/bold] [/b] <script>alert(1)</script>"
+
+
+def test_nothing_that_the_logs_say_is_obeyed(database: Database, tmp_path: Path) -> None:
+    with make_engine(database.url).begin() as connection:
+        connection.exec_driver_sql(
+            "insert into sms_logs (partner_transaction_id, status, phone_number, message, status_message)"
+            " values ('1', 'failed', %(nasty)s, 'm', %(nasty)s), ('2', 'failed', '[/b] <b>07', 'm', null)",
+            {"nasty": NASTY},
+        )
+    result = monitor(database, "--html", str(tmp_path / "page.html"), COLUMNS="200")
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout
+    assert "[bold]x[/bold] [/b] <script>alert(1)</script>" in result.stdout
+    links = Links()
+    links.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert not {"script", "b"} & set(links.tags[links.tags.index("main") :])
+
+
+def monitoring(days: int = 7, message: str = "Solde insuffisant", million: int = 1_000_000) -> Monitoring:
     """A busy one, with names and numbers as long as they get."""
     some = tuple(
-        Day(datetime(2026, 11, 28 - number % 28).date(), 4_000_000, 3_900_000, 50_000, 4_000_000_000)  # noqa: DTZ001
+        Day(datetime(2026, 11, 28 - number % 28).date(), 4 * million, 3 * million, million // 20, 4000 * million)  # noqa: DTZ001
         for number in range(days)
     )
     return Monitoring(
         at=datetime(2026, 11, 22, 9, 30),  # noqa: DTZ001 -- Abidjan's
         services=(Service("Paiements", some), Service("SMS", some), Service("WhatsApp", ())),
-        costs=(Cost("Paiements", 120_000_000, Decimal(1_200_000_000), "Commission"),),
+        costs=(Cost("Paiements", 120 * million, Decimal(1200 * million), "Commission"),),
         failure_rate=FailureRate(0, 0, None),
         failures=(Failure(datetime(2026, 11, 22, 9, 0), "WhatsApp", "+22507••••••04", 500, message),),  # noqa: DTZ001
     )
 
 
-@pytest.mark.parametrize("width", [80, 200])
-def test_it_fits_the_terminal(capsys: pytest.CaptureFixture[str], width: int) -> None:
-    terminal.show(monitoring(30), width)
-    lines = capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_it_fits_the_terminal(width: int) -> None:
+    million = 1_000_000 if width >= 80 else 1000
+    lines = terminal.rendered(monitoring(30, million=million), width).splitlines()
     assert max(map(len, lines)) <= width
     first = next(line for line in lines if line.startswith("28/11"))
-    assert "4 000 000 000" in first.replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert first.count("█") > width / 8, "there is room for a bar"
+    assert f"{4000 * million:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") in first
+    if width >= 80:
+        assert first.count("█") >= width // 8, "there is room for a bar"
     assert "…" not in "".join(lines), "nothing is cut"
 
 
-def test_a_terminal_without_blocks_gets_plain_signs(database: Database) -> None:
-    log(database, "sms_logs", "sent", number=3)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_blocks_gets_plain_signs(database: Database, encoding: str) -> None:
+    log(database, "sms_logs", "sent", number=3000)
     log(database, "sms_logs", "failed")
-    result = monitor(database, PYTHONUTF8="0", PYTHONIOENCODING="ascii", COLUMNS="80")
-    assert result.returncode == 0
-    assert re.search("#+x+", result.stdout)
-    assert result.stdout.isascii()
+    log(database, "payment_logs", "failed", phone_number="0701020304")
+    result = monitor(database, "--max-cost", "1", PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="80")
+    assert result.returncode == 1
+    assert re.search(r"\d\d/\d\d +3 001 +3 000 +1 +0,0 % +#+x", result.stdout)
+    assert "07******04" in result.stdout
+    assert "?" not in result.stdout + result.stderr
 
 
-def test_nothing_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.show(monitoring(message="[bold]refusé[/bold] [x]"), 200)
-    assert "[bold]refusé[/bold] [x]" in capsys.readouterr().out
+def test_colours_are_for_terminals() -> None:
+    assert "\x1b[" in terminal.rendered(monitoring(), 80, colours=True)
+    assert "\x1b[" not in terminal.rendered(monitoring(), 80)
+
+
+def test_a_reader_who_has_seen_enough_is_no_alarm(database: Database) -> None:
+    log(database, "sms_logs", "sent", number=9)
+    command = f"{BIN}/montoit-db monitor"
+    for shell, code in (
+        (f"{command} | true", 0),
+        (f"{command} --max-cost 1 2>alarms | true", 1),
+        (f"{command} > /dev/full", 0),
+        (f"{command} >&-", 0),
+    ):
+        result = subprocess.run(
+            ["/bin/bash", "-c", f"{shell}; exit ${{PIPESTATUS[0]}}"], env={**os.environ, **on(database)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (result.returncode, result.stderr) == (code, ""), shell
+    assert "Seuil dépassé" in Path("alarms").read_text(encoding="utf-8")
 
 
 class Links(HTMLParser):
@@ -283,7 +367,7 @@ def test_the_page_stands_alone() -> None:
     links.feed(text)
     assert links.loaded == []
     assert "script" not in links.tags
-    assert "b>" not in text.split('role="alert">')[1].split("</p>")[0]
+    assert "b>" not in text.split('role="alert">')[1].partition("</p>")[0]
     assert links.tags.count("svg") == 3
     assert not re.search(r"url\(|@import", text)
 

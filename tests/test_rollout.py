@@ -22,6 +22,7 @@ from montoit_db.rollout import apply, bucket, described, flags_for, is_enabled, 
 from montoit_db.settings import DeploymentSettings
 from tests.conftest import ROOT
 from tests.test_access import OTHER, USER
+from tests.test_deployment import Running, wait_until
 from tests.test_report import BIN, on, run
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 VECTORS = ROOT / "tests" / "vectors" / "buckets.json"
 WAITS = DeploymentSettings(lock_timeout=0.2, lock_retries=0, deploy_timeout=60)
+PATIENT = DeploymentSettings(lock_timeout=30, lock_retries=0, deploy_timeout=60)
 USERS = "select md5(i::text)::uuid as id from generate_series(1, 100000) as i"
 
 
@@ -209,24 +211,49 @@ def test_nobody_there_to_confirm(database: Database, arguments: Sequence[str]) -
     before = database.rows(SHARES)
     result = rollout(database, "10", *arguments)
     assert result.returncode == 1
-    assert '"applied": false' in result.stdout if arguments else "ajoutez --yes" in result.stderr
+    assert ('"applied": false' in result.stdout) == bool(arguments)
+    assert "ajoutez --yes" in result.stderr
     assert database.rows(SHARES) == before
 
 
-@pytest.mark.parametrize(("answer", "code", "share"), [("oui", 0, 10), ("", 1, 100), ("n", 1, 100)])
+@pytest.mark.parametrize(
+    ("answer", "code", "share"), [("oui\n", 0, 10), ("\n", 1, 100), ("n\n", 1, 100), ("\x04", 1, 100)]
+)
 def test_asked_in_a_terminal(database: Database, answer: str, code: int, share: int) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [f"{BIN}/montoit-db", "rollout", "10"],
         env={**os.environ, **on(database)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        os.write(ours, f"{answer}\n".encode())
-        out, err = process.communicate(timeout=30)
+        try:
+            held = f"datname = '{database.name}' and pid <> pg_backend_pid() and state"
+            wait_until(database, f"{held} = 'idle'", Running(process))
+            assert database.value(f"select count(*) from pg_stat_activity where {held} <> 'idle'") == 0
+            os.write(ours, answer.encode())
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     os.close(ours)
     os.close(theirs)
-    assert (process.returncode, "Appliquer ?" in err) == (code, True)
+    assert (process.returncode, "Appliquer ?" in err, "Abort" in err) == (code, True, False)
     assert ("Rien n'a été modifié." in out) == (code == 1)
     assert {row[1] for row in database.rows(SHARES)} == {share}
+
+
+@pytest.mark.parametrize("arguments", [("--reason", b"caf\xe9"), ("--flag", b"caf\xe9")])
+def test_another_encoding_is_refused(database: Database, arguments: tuple[str, bytes]) -> None:
+    result = subprocess.run(
+        [f"{BIN}/montoit-db", "rollout", "10", "--yes", *arguments],
+        env={**os.environ, "PYTHONUTF8": "1", **on(database)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr == f"{arguments[0]} : n'est pas de l'UTF-8. Rien n'a été modifié.\n"
+
+
+def test_without_any_input(database: Database) -> None:
+    result = run("/bin/sh", "-c", f"{BIN}/montoit-db rollout 10 <&-", environment=on(database))
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert {row[1] for row in database.rows(SHARES)} == {100}
 
 
 @pytest.mark.parametrize("share", ["101", "-1", "10.5", "10%", "", "٣"])
@@ -271,6 +298,18 @@ def test_a_rollback_in_between_wins(database: Database, connection: Connection) 
         apply(connection, changes, "why", WAITS)
 
 
+def test_a_change_that_is_under_way_is_waited_for_and_seen(database: Database, connection: Connection) -> None:
+    changes = plan(connection, 10, ["wave_payment"])
+    with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
+        other.exec_driver_sql("update feature_flags set rollout_percentage = 70 where key = 'wave_payment'")
+        applied = pool.submit(apply, connection, changes, "why", PATIENT)
+        wait_until(database, "wait_event_type = 'Lock'", applied)
+        other.commit()
+        with pytest.raises(RefusedError, match="entre-temps"):
+            applied.result()
+    assert dict(database.rows(SHARES))["wave_payment"] == 70
+
+
 def test_a_lock_is_not_waited_for_for_ever(database: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["wave_payment"])
     with make_engine(database.url).begin() as holder:
@@ -278,6 +317,33 @@ def test_a_lock_is_not_waited_for_for_ever(database: Database, connection: Conne
         pid = holder.exec_driver_sql("select pg_backend_pid()").scalar_one()
         with pytest.raises(RefusedError, match=f"pid {pid}"):
             apply(connection, changes, "why", WAITS)
+    assert {row[1] for row in database.rows(SHARES)} == {100}
+
+
+def test_a_deadlock_is_told_as_a_lock(database: Database, connection: Connection) -> None:
+    changes = plan(connection, 10, ["intouch_payment", "wave_payment"])
+    with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
+        other.exec_driver_sql("set local deadlock_timeout = '1min'")  # the victim is the one who looks first
+        other.exec_driver_sql("select from feature_flags where key = 'wave_payment' for update")
+        applied = pool.submit(apply, connection, changes, "why", PATIENT)
+        wait_until(database, "wait_event_type = 'Lock'", applied)
+        other.exec_driver_sql("select from feature_flags where key = 'intouch_payment' for update")
+        with pytest.raises(RefusedError, match="Verrou impossible"):
+            applied.result()
+    assert {row[1] for row in database.rows(SHARES)} == {100}
+
+
+def test_the_reason_is_the_transactions_own(connection: Connection) -> None:
+    """A pooler would hand a session's to the next client."""
+    apply(connection, plan(connection, 10, ["wave_payment"]), "why", WAITS)
+    assert not connection.exec_driver_sql("select current_setting('montoit.reason', true)").scalar()
+
+
+def test_a_role_that_may_only_read_is_told_so(database: Database, connection: Connection) -> None:
+    connection.exec_driver_sql("set role authenticated")
+    connection.commit()
+    with pytest.raises(RefusedError, match="ne peut pas modifier"):
+        apply(connection, plan(connection, 10, ["wave_payment"]), "why", WAITS)
     assert {row[1] for row in database.rows(SHARES)} == {100}
 
 
@@ -298,18 +364,13 @@ def test_a_trigger_with_other_plans_is_noticed(database: Database, connection: C
     assert {row[1] for row in database.rows(SHARES)} == {100}
 
 
-@pytest.mark.parametrize("analysed", [True, False])
-def test_users_are_estimated_where_they_can_be_read(
-    database: Database,
-    connection: Connection,
-    analysed: bool,  # noqa: FBT001
-) -> None:
+def test_users_are_estimated_where_they_can_be_read(database: Database, connection: Connection) -> None:
     assert plan(connection, 10, ["wave_payment"])[0].users_after is None
-    connection.rollback()
     database.execute(f"create schema auth; create table auth.users as {USERS} limit 12340")
-    if analysed:
-        database.execute("analyze auth.users")
-    database.execute("update feature_flags set allowed_roles = '{agence}' where key = 'orange_money'")
+    assert plan(connection, 10, ["wave_payment"])[0].users_after is None, "nobody has looked yet, and nobody counts"
+    database.execute("analyze auth.users")
+    database.execute("update feature_flags set allowed_roles = array['agence', null] where key = 'orange_money'")
+    connection.rollback()
     wave, orange = plan(connection, 10, ["wave_payment", "orange_money"])
     assert (wave.users_before, wave.users_after) == (12340, 1234)
     assert orange.users_after is None, "nobody knows how many hold a role"
@@ -317,6 +378,17 @@ def test_users_are_estimated_where_they_can_be_read(
     assert "environ 12 340 → 1 234 utilisateurs" in told.replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "parmi : agence" in told
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_names_are_shown_harmless_and_short(connection: Connection) -> None:
+    name = "\x1b[2JTrès long\n" + "x" * 100
+    connection.exec_driver_sql("update feature_flags set name = %(name)s where key = 'wave_payment'", {"name": name})
+    told = described(
+        [change._replace(users_before=12_345_678, users_after=0) for change in plan(connection, 0, ["wave_payment"])]
+    )
+    assert "\x1b" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert len(told.splitlines()) == 5
 
 
 def test_a_plan_fits_80_columns_and_says_what_is_lost(connection: Connection) -> None:

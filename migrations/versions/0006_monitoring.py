@@ -17,11 +17,15 @@ VIEWS = (
 )
 
 
+FUNCTIONS = ("intouch_daily", "estimated_costs")
+
+
 def upgrade() -> None:
     """Create the views; signed-in users may ask, and only administrators get an answer."""
-    run_file("intouch_daily_v01")
-    run("revoke all on function montoit.intouch_daily from public, anon, authenticated, service_role;")
-    run("grant execute on function montoit.intouch_daily to authenticated, service_role;")
+    for function in FUNCTIONS:
+        run_file(f"{function}_v01")
+        run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
+        run(f"grant execute on function montoit.{function} to authenticated, service_role;")
     for view in VIEWS:
         run_file(f"{view}_v01")
         run(f"revoke all on table public.{view} from public, anon, authenticated, service_role;")
@@ -33,4 +37,5 @@ def downgrade() -> None:
     refuse_to_lose_rows()
     for view in reversed(VIEWS):
         run(f"drop view public.{view};")
-    run("drop function montoit.intouch_daily;")
+    for function in reversed(FUNCTIONS):
+        run(f"drop function montoit.{function};")

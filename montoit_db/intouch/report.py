@@ -257,29 +257,32 @@ def nothing_to_do(report: Report, environment: str) -> str:
     return "\n".join(lines)
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, error: bool = False) -> None:
     """Print for a person; a terminal that cannot show it gets plain text, and one that is gone gets nothing.
 
     A deployment is over by then: what cannot be printed must not make it look failed.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    name = "stderr" if error else "stdout"
+    stream = getattr(sys, name)
+    if stream is None:  # closed by whoever started us
         return
     try:
-        encoding = sys.stdout.encoding or "utf-8"  # none: a string buffer
+        encoding = stream.encoding or "utf-8"  # none: a string buffer
         try:
             text.encode(encoding)
         except UnicodeEncodeError:
             text = plain(text)
-        print(text, flush=True)  # noqa: T201
+        print(text, file=stream, flush=True)
     except (OSError, ValueError):
-        # Python would fail once more when it flushes stdout at exit.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        # Python would fail once more when it flushes the stream at exit.
+        setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 _PLAIN = str.maketrans(
     {
         "✅": "[OK]", "❌": "[--]", "📊": "[i]", "🧪": "[TEST]", "🎉": "[OK]",
         "╔": "+", "╗": "+", "╚": "+", "╝": "+", "╠": "+", "╣": "+", "═": "-", "║": "|",
+        "█": "#", "▓": "x", "░": ".", "─": "-", "→": "->", "\N{EN DASH}": "-", "•": "*", "…": "...",
     }
 )  # fmt: skip
 

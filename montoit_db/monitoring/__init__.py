@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from montoit_db.errors import RefusedError
+from montoit_db.text import number, percent, shown
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from sqlalchemy import Connection
 
-DASH = "\N{EN DASH}"  # stands for a number that is not there
 LOGS = {"payment_logs": "Paiements", "sms_logs": "SMS", "whatsapp_logs": "WhatsApp"}
 MOST_DAYS = 366
 _FAILURES = 5  # the latest ones, of all logs together
@@ -133,7 +133,13 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
         costs=tuple(Cost(*row) for row in costs),
         failure_rate=FailureRate(*rate.one()),
         failures=tuple(
-            Failure(row.at, LOGS[row.log], masked(row.phone_number or ""), row.status_code, masked(row.message or ""))
+            Failure(
+                row.at,
+                LOGS[row.log],
+                masked(row.phone_number or ""),
+                row.status_code,
+                without_phone_numbers(shown(row.message or "")),
+            )
             for row in failures
         ),
     )
@@ -149,21 +155,33 @@ _LATEST = """
 (select created_at at time zone 'Africa/Abidjan' as at, '{log}' as log, phone_number, status_code,
         status_message as message
  from public.{log}
- where provider = 'intouch' and status = 'failed' and created_at >= now() - %(days)s * interval '1 day'
+ where provider = 'intouch' and status = 'failed'
+   and created_at >= (date_trunc('day', now() at time zone 'Africa/Abidjan') - (%(days)s - 1) * interval '1 day')
+       at time zone 'Africa/Abidjan'
  order by created_at desc
  limit %(limit)s)
 """
 _LATEST_OF_ALL = " union all ".join(_LATEST.format(log=log) for log in LOGS) + " order by at desc limit %(limit)s"
 
 
-def masked(text: str) -> str:
-    """Return `text` with the middle of every phone number in it replaced: +2250701020304 is +22507••••••04."""
-    return _PHONE_NUMBER.sub(lambda found: f"{found[1]}{'•' * len(_SEPARATORS.sub('', found[2]))}{found[3]}", text)
+def masked(number: str) -> str:
+    """Return a phone number with its middle hidden, however it is written: +225 07 01 02 03 04 is +22507••••••04."""
+    digits = re.sub(r"\D", "", number)
+    shown_first = max(0, len(digits) - 8)
+    hidden = "•" * max(0, len(digits) - shown_first - 2)
+    return f"{'+' if number.lstrip().startswith('+') else ''}{digits[:shown_first]}{hidden}{digits[-2:]}"
 
 
-# Eight digits or more, however they are grouped; the country's code and the operator's two digits stay.
-_PHONE_NUMBER = re.compile(r"((?:(?:\+|00)?225[ .-]?)?\d{2})((?:[ .-]?\d){4,})((?:[ .-]?\d){2})(?!\d)")
-_SEPARATORS = re.compile(r"[ .-]")
+def without_phone_numbers(text: str) -> str:
+    """Return `text` with the middle of each phone number in it hidden: Ivorian ones, and eight digits in a row."""
+    return _PHONE_NUMBER.sub(lambda found: masked(found[0]), text)
+
+
+# Between two digits of a number stands at most a bracket, a space of any kind and another bracket, say.
+_APART = r"[^\w,;:]{0,3}"
+_PHONE_NUMBER = re.compile(
+    rf"(?:(?:\+|00)?2{_APART}2{_APART}5{_APART})?0{_APART}[157](?:{_APART}\d){{6,8}}(?!\d)|\+?\d{{8,}}"
+)
 
 
 def percentage(part: int, whole: int) -> float | None:
@@ -178,23 +196,14 @@ def alarms(monitoring: Monitoring, max_failure_rate: float | None, max_cost: int
     """
     lines = []
     rate = monitoring.failure_rate
-    if max_failure_rate is not None and rate.percent is not None and rate.percent > max_failure_rate:
+    failing = percentage(rate.failed, rate.total)
+    if max_failure_rate is not None and failing is not None and failing > max_failure_rate:
         lines.append(
-            f"Seuil dépassé : {percent(rate.percent)} des paiements échouent ({rate.failed} sur {rate.total} en 24 h), "
-            f"plus que {max_failure_rate:g} %.\nContactez InTouch : support@gutouch.com"
+            f"Seuil dépassé : {percent(failing, 2)} des paiements échouent, plus que {percent(max_failure_rate, 2)} "
+            f"({number(rate.failed)} sur {number(rate.total)} en 24 heures).\nContactez InTouch : support@gutouch.com"
         )
     if max_cost is not None and monitoring.total_cost > max_cost:
         lines.append(
             f"Seuil dépassé : {number(monitoring.total_cost)} FCFA sur 30 jours, plus que {number(max_cost)} FCFA."
         )
     return lines
-
-
-def number(value: Decimal | int | None) -> str:
-    """Return a whole number as the French write it; a dash for None."""
-    return DASH if value is None else f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def percent(value: float | None) -> str:
-    """Return a percentage as the French write it, with one digit; `inconnu` for None."""
-    return "inconnu" if value is None else f"{value:.1f}".replace(".", ",") + "\N{NO-BREAK SPACE}%"

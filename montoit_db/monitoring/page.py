@@ -6,7 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from montoit_db.errors import MontoitError
-from montoit_db.monitoring import DASH, number, percent, percentage
+from montoit_db.monitoring import percentage
+from montoit_db.text import DASH, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -120,6 +121,7 @@ def _chart(service: Service) -> str:
         show_minor_x_labels=False,
         value_formatter=number,
         max_scale=5,
+        order_min=0,
         truncate_label=-1,
     )
     chart.x_labels = [f"{day.date:%d/%m}" for day in days]

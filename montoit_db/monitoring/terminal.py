@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from montoit_db.monitoring import DASH, number, percent, percentage
+from montoit_db.monitoring import percentage
+from montoit_db.text import DASH, number, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
     from montoit_db.monitoring import Day, Monitoring, Service
 
-
-def show(monitoring: Monitoring, width: int | None = None) -> None:
-    """Print on stdout, `width` columns wide where that is given; without colours where nobody could see them."""
-    console = Console(width=width, highlight=False)
-    for service in monitoring.services:
-        console.print(_service(service), "")
-    full, cross, light = _PLAIN_SIGNS if console.options.ascii_only else _SIGNS
-    console.print(f"{full} réussis  {cross} échoués  {light} en cours", "")
-    console.print(Group(*_rest(monitoring)))
+NARROW = 60  # columns, below which there is no room for bars
+_SUCCEEDED, _FAILED, _UNDER_WAY = "█", "▓", "░"
 
 
-_SIGNS, _PLAIN_SIGNS = "█▓░", "#x-"  # what succeeded, what failed, what is under way
+def rendered(monitoring: Monitoring, width: int | None = None, *, colours: bool = False) -> str:
+    """Return the tables, `width` columns wide, or as wide as the terminal."""
+    out = StringIO()
+    # Nothing of what the database says is markup.
+    console = Console(
+        file=out, width=width, markup=False, emoji=False, highlight=False, force_terminal=colours, legacy_windows=False
+    )
+    for block in _blocks(monitoring, narrow=console.width < NARROW):
+        console.print(block, "", sep="\n")
+    return out.getvalue().rstrip()
 
 
 class _Bar:
@@ -38,15 +44,26 @@ class _Bar:
         self._most = most
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        full, cross, light = _PLAIN_SIGNS if options.ascii_only else _SIGNS
-        width = options.max_width
         day = self._day
-        cells = round(width * day.total / self._most) if self._most else 0
+        cells = round(options.max_width * day.total / self._most) if self._most else 0
         failed = min(cells, max(round(cells * day.failed / day.total), day.failed > 0)) if cells else 0
         succeeded = min(cells - failed, round(cells * day.succeeded / day.total)) if cells else 0
         yield Text.assemble(
-            (full * succeeded, "green"), (cross * failed, "red"), (light * (cells - succeeded - failed), "dim")
+            (_SUCCEEDED * succeeded, "green"),
+            (_FAILED * failed, "red"),
+            (_UNDER_WAY * (cells - succeeded - failed), "dim"),
         )
+
+
+def _blocks(monitoring: Monitoring, *, narrow: bool) -> Iterator[RenderableType]:
+    for service in monitoring.services:
+        yield _service(service, narrow=narrow)
+    if not narrow:
+        yield f"{_SUCCEEDED} réussis  {_FAILED} échoués  {_UNDER_WAY} en cours"
+    yield _costs(monitoring, narrow=narrow)
+    rate = monitoring.failure_rate
+    yield f"Échec des paiements, 24 heures : {percent(rate.percent)} ({number(rate.failed)} sur {number(rate.total)})"
+    yield _failures(monitoring, narrow=narrow) if monitoring.failures else "Aucun échec sur la période."
 
 
 def _table(title: str, *, show_footer: bool = False, expand: bool = False) -> Table:
@@ -63,52 +80,57 @@ def _table(title: str, *, show_footer: bool = False, expand: bool = False) -> Ta
     )
 
 
-def _service(service: Service) -> Table:
-    table = _table(service.label, show_footer=True, expand=True)
-    has_amount = service.amount is not None
-    table.add_column("Jour", "Total", no_wrap=True)
-    table.add_column("Nombre", number(service.total), justify="right", no_wrap=True)
-    table.add_column("Réussis", number(service.succeeded), justify="right", no_wrap=True)
-    table.add_column("Échoués", number(service.failed), justify="right", no_wrap=True)
-    table.add_column("Échec", percent(percentage(service.failed, service.total)), justify="right", no_wrap=True)
-    if has_amount:
-        table.add_column("FCFA", number(service.amount), justify="right", no_wrap=True)
-    table.add_column("", ratio=1)
-    most = max((day.total for day in service.days), default=0)
-    for day in service.days:
-        cells: list[RenderableType] = [
-            f"{day.date:%d/%m}",
-            number(day.total),
-            number(day.succeeded),
-            number(day.failed),
-            percent(percentage(day.failed, day.total)) if day.total else DASH,
-        ]
-        table.add_row(*cells, *([number(day.amount)] if has_amount else []), _Bar(day, most))
+def _service(service: Service, *, narrow: bool) -> Table:
+    columns = [
+        ("Jour", "Total", [f"{day.date:%d/%m}" for day in service.days]),
+        ("Nombre", number(service.total), [number(day.total) for day in service.days]),
+        ("Réussis", number(service.succeeded), [number(day.succeeded) for day in service.days]),
+        ("Échoués", number(service.failed), [number(day.failed) for day in service.days]),
+        (
+            "Échec",
+            percent(percentage(service.failed, service.total)),
+            [percent(percentage(day.failed, day.total)) if day.total else DASH for day in service.days],
+        ),
+        ("FCFA", number(service.amount), [number(day.amount) for day in service.days]),
+    ]
+    left_out = {"Réussis", "Échec"} if narrow else set()
+    if service.amount is None:
+        left_out.add("FCFA")
+    columns = [column for column in columns if column[0] not in left_out]
+    table = _table(service.label, show_footer=True, expand=not narrow)
+    for header, total, _ in columns:
+        table.add_column(header, total, justify="left" if header == "Jour" else "right", no_wrap=True)
+    if narrow:
+        bars: list[list[RenderableType]] = [[] for _ in service.days]
+    else:
+        table.add_column("", ratio=1)
+        most = max((day.total for day in service.days), default=0)
+        bars = [[_Bar(day, most)] for day in service.days]
+    for row, bar in zip(zip(*(cells for _, _, cells in columns), strict=True), bars, strict=True):
+        table.add_row(*row, *bar)
     return table
 
 
-def _rest(monitoring: Monitoring) -> list[RenderableType]:
-    costs = _table("Coûts estimés, 30 jours", show_footer=True)
-    costs.add_column("Service", "Total")
-    costs.add_column("Transactions", justify="right")
-    costs.add_column("FCFA", number(monitoring.total_cost), justify="right")
-    costs.add_column("Tarif")
+def _costs(monitoring: Monitoring, *, narrow: bool) -> Table:
+    table = _table("Coûts estimés, 30 jours", show_footer=True)
+    table.add_column("Service", "Total")
+    table.add_column("Nombre", justify="right")
+    table.add_column("FCFA", number(monitoring.total_cost), justify="right")
+    if not narrow:
+        table.add_column("Tarif")
     for cost in monitoring.costs:
-        costs.add_row(cost.service, number(cost.transactions), number(cost.fcfa), cost.kind)
-    rate = monitoring.failure_rate
-    told = f"Échec des paiements, 24 heures : {percent(rate.percent)} ({number(rate.failed)} sur {number(rate.total)})"
-    if not monitoring.failures:
-        return [costs, Text(), Text(told), Text("Aucun échec sur la période.")]
-    failures = _table("Derniers échecs", expand=True)
-    for header in ("Quand", "Service", "Numéro", "Code"):
-        failures.add_column(header, no_wrap=True)
-    failures.add_column("Message", ratio=1)
+        kind = () if narrow else (cost.kind,)
+        table.add_row(cost.service, number(cost.transactions), number(cost.fcfa), *kind)
+    return table
+
+
+def _failures(monitoring: Monitoring, *, narrow: bool) -> Table:
+    table = _table("Derniers échecs", expand=True)
+    for header in ("Quand", "Service") if narrow else ("Quand", "Service", "Numéro", "Code"):
+        table.add_column(header, no_wrap=True)
+    table.add_column("Message", ratio=1)
     for failure in monitoring.failures:
-        failures.add_row(
-            f"{failure.at:%d/%m %H:%M}",
-            failure.service,
-            failure.phone_number,
-            "" if failure.status_code is None else str(failure.status_code),
-            Text(failure.message),
-        )
-    return [costs, Text(), Text(told), Text(), failures]
+        code = "" if failure.status_code is None else str(failure.status_code)
+        details = () if narrow else (failure.phone_number, code)
+        table.add_row(f"{failure.at:%d/%m %H:%M}", failure.service, *details, failure.message)
+    return table

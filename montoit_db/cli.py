@@ -220,7 +220,7 @@ def _bounded(name: str, text: str, most: int, *, least: int = 0, whole: bool = T
         if least <= value <= most:
             return value
     kind = "entier " if whole else ""
-    raise MontoitError(f"{name} : doit être un nombre {kind}de {least} à {most}, sans unité. Rien n'a été modifié.")
+    raise MontoitError(f"{name} : doit être un nombre {kind}de {least} à {most}, sans unité.")
 
 
 def _text(name: str, text: str) -> str:

@@ -46,9 +46,12 @@ class Pooler(NamedTuple):
 
 @contextmanager
 def pgbouncer(
-    server: PostgresServer, mode: Literal["transaction", "session"], *, tcp: bool = False
+    server: PostgresServer, mode: Literal["transaction", "session"], *, tcp: bool = False, take_turns: bool = False
 ) -> Iterator[Pooler]:
-    """Start PgBouncer with few connections; over TCP it asks for the password, and offers TLS."""
+    """Start PgBouncer with few connections; over TCP it asks for the password, and offers TLS.
+
+    It lends the connection that was given back last, or, to `take_turns`, the one that was given back first.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
     if program is None:
         pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
@@ -72,6 +75,7 @@ def pgbouncer(
             f"pool_mode = {mode}",
             "default_pool_size = 6",
             "max_client_conn = 200",
+            f"server_round_robin = {int(take_turns)}",
             f"logfile = {name}/log",
             f"auth_type = {'scram-sha-256' if tcp else 'any'}",
         ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from montoit_db.database import make_engine
+from montoit_db.database import engine_url, make_engine
 from tests.conftest import PRODUCTION, SECRETS, Alembic
 from tests.database import Database, pg_dump
 from tests.platforms import OWNER, create_platform
@@ -185,6 +186,21 @@ def test_a_transaction_pooler_has_to_be_named(server: PostgresServer, database_a
         named = run("montoit-db", "check", environment={**PRODUCTION, "DATABASE_URL": f"{address}?pgbouncer=true"})
     assert named.returncode == 0
     assert "✅ Pooler : mode transaction\n" in named.stdout
+
+
+@pytest.mark.parametrize("free", [2, 3])
+def test_a_transaction_pooler_whose_connections_take_turns_is_one(
+    server: PostgresServer, database_at: Callable[[str], Database], free: int
+) -> None:
+    with pgbouncer(server, "transaction", tcp=True, take_turns=True) as front:
+        address = front.address(database_at("0006"), "127.0.0.1")
+        with ExitStack() as stack:
+            for _ in range(free):
+                stack.enter_context(make_engine(engine_url(f"{address}?pgbouncer=true")).connect()).exec_driver_sql(
+                    "select 1"
+                )
+        code, problems = check(address)
+    assert (code, list(problems)) == (1, ["Pooler"])
 
 
 def test_a_session_pooler_needs_no_name(server: PostgresServer, database_at: Callable[[str], Database]) -> None:

@@ -158,8 +158,10 @@ def wait_until_asleep(database: Database, command: Any) -> None:  # noqa: ANN401
 def wait_until(database: Database, condition: str, command: Any) -> None:  # noqa: ANN401 -- a Future
     """Wait for a session of `command` to be in a state, by pg_stat_activity."""
     reached = f"select count(*) from pg_stat_activity where {condition} and datname = '{database.name}'"
+    deadline = time.monotonic() + 30
     while not database.value(reached):
         assert not command.done(), command.result()
+        assert time.monotonic() < deadline, f"never {condition}"
         time.sleep(0.02)
 
 

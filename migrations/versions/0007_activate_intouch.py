@@ -187,16 +187,16 @@ declare
     credentials integer;
     others integer;
 begin
-    select count(*) into credentials
-    from pg_temp.intouch_credentials as given
-    join montoit.read_credentials('intouch') as stored on stored.key_name = given.key_name
-    where stored.environment = ordered_environment
-      and stored.is_active
-      and stored.value = convert_from(decode(given.value_hex, 'hex'), 'UTF8');
-
-    select count(*) into others
-    from public.api_keys
-    where service_name = 'intouch' and environment <> ordered_environment and is_active;
+    select
+        count(*) filter (
+            where stored.environment = ordered_environment
+              and stored.value = convert_from(decode(given.value_hex, 'hex'), 'UTF8')
+        ),
+        count(*) filter (where stored.environment <> ordered_environment)
+    into credentials, others
+    from montoit.read_credentials('intouch') as stored
+    left join pg_temp.intouch_credentials as given on given.key_name = stored.key_name
+    where stored.is_active;
 
     if (credentials, others) is distinct from (6, 0) then
         raise exception using

@@ -145,7 +145,7 @@ def roll_out(
         with database.connect() as connection:
             changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
-            todo = any(change.before != change.after for change in changes)
+            todo = any(change.is_needed for change in changes)
             if not json_output:
                 report.tell(rollout.described(changes))
             agreed = todo and (yes or _agreed(ask=not json_output))

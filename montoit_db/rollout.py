@@ -67,6 +67,11 @@ class Change(NamedTuple):
     users_before: int | None
     users_after: int | None
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether the share becomes another one."""
+        return self.before != self.after
+
 
 def plan(connection: Connection, share: int, keys: Sequence[str]) -> list[Change]:
     """Return what giving the flags `keys` to `share` percent of users would change; nothing is written.
@@ -142,9 +147,9 @@ def described(changes: Sequence[Change]) -> str:
     widest = max(map(len, names.values()))
     lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
     for change in changes:
-        step = f"{change.before} % → {change.after} %" if change.before != change.after else "inchangé"
+        step = f"{change.before} % → {change.after} %" if change.is_needed else "inchangé"
         lines.append(f"  {names[change.key]:<{widest}}  {step:<15}{_whom(change)}".rstrip())
-    moved = [change for change in changes if change.before != change.after]
+    moved = [change for change in changes if change.is_needed]
     if not moved:
         return "\n".join([*lines, "", "Rien à changer."])
     lines.append("")
@@ -160,7 +165,7 @@ def described(changes: Sequence[Change]) -> str:
 def _whom(change: Change) -> str:
     if change.roles:
         return f"parmi : {shortened(shown(', '.join(change.roles)), _WIDEST)}"
-    if change.users_before is None or change.before == change.after:
+    if change.users_before is None or not change.is_needed:
         return ""
     return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"
 
@@ -177,7 +182,7 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
         RefusedError: a flag is no longer as the plan has it, somebody holds a lock on it, or a trigger had other plans.
 
     """
-    before = {change.key: change.before for change in changes if change.before != change.after}
+    before = {change.key: change.before for change in changes if change.is_needed}
     if not before:
         return
     values = {"keys": list(before), "share": changes[0].after}

@@ -150,12 +150,10 @@ class Deployment:
     def _who_blocks(self) -> str:
         """Return the message about the sessions that hold locks on our tables."""
         with database.connect_to(self._bystander) as connection:
-            told = " ; ".join(map(str, blockers(connection)))
+            told = who_blocks(connection)
         return (
             f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
-            f"{self._settings.lock_timeout:g} s ; la révision en cours n'a rien modifié.\n"
-            f"Verrous tenus en ce moment : {told or 'aucun, relancez la commande'}.\n"
-            "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+            f"{self._settings.lock_timeout:g} s ; la révision en cours n'a rien modifié.\n{told}"
         )
 
     def tell(self, migration: MigrationContext) -> None:
@@ -408,6 +406,15 @@ def blockers(connection: Connection) -> list[Blocker]:
     """Return the sessions with locks on our tables, the oldest transaction first, five at the most."""
     tables = [f"public.{table}" for table in OUR_TABLES]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
+
+
+def who_blocks(connection: Connection) -> str:
+    """Return what to say of the sessions with locks on our tables, in French, and what to do about them."""
+    told = " ; ".join(map(str, blockers(connection)))
+    return (
+        f"Verrous tenus en ce moment : {told or 'aucun, relancez la commande'}.\n"
+        "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+    )
 
 
 _BLOCKERS = """

@@ -82,13 +82,18 @@ def plan(connection: Connection, share: int, keys: Sequence[str]) -> list[Change
     """
     if connection.exec_driver_sql("select to_regclass('montoit.feature_flag_seed')").scalar() is None:
         raise RefusedError("Cette base n'a pas encore nos tables, rien n'a été modifié. Lancez : alembic upgrade head")
+    flags = _flags(connection, keys)
+    users = _users(connection)
+    return [_change(flags[key], share, users) for key in dict.fromkeys(keys)]
+
+
+def _flags(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return the flags by key, or refuse those that a share would mean nothing for."""
     flags = {row.key: row for row in connection.exec_driver_sql(_FLAGS, {"keys": list(keys)})}
-    wanted = list(dict.fromkeys(keys))
-    problems = [f"  - {key} : {problem}" for key in wanted if (problem := _problem(flags.get(key)))]
+    problems = [f"  - {key} : {problem}" for key in dict.fromkeys(keys) if (problem := _problem(flags.get(key)))]
     if problems:
         raise RefusedError("\n".join(["Déploiement progressif refusé, rien n'a été modifié :", *problems]))
-    users = _users(connection)
-    return [_change(flags[key], share, users) for key in wanted]
+    return flags
 
 
 _FLAGS = """
@@ -198,8 +203,8 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
                     "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "
                     "leur propriétaire (sur Supabase : postgres)."
                 )
-            found = plan(connection, changes[0].after, list(before))
-            if {change.key: change.before for change in found} != before:
+            found = _flags(connection, list(before))
+            if {key: flag.rollout_percentage for key, flag in found.items()} != before:
                 raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
             connection.exec_driver_sql(_UPDATE, values)
             if connection.exec_driver_sql(_DONE, values).scalar_one() != len(before):
@@ -212,8 +217,5 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
             raise
         from montoit_db import deployment  # noqa: PLC0415 -- Alembic costs as much as the whole command
 
-        told = " ; ".join(map(str, deployment.blockers(connection))) or "aucun, relancez la commande"
-        raise RefusedError(
-            f"Verrou impossible à obtenir, rien n'a été modifié.\nVerrous tenus en ce moment : {told}.\n"
-            "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
-        ) from None
+        told = deployment.who_blocks(connection)
+        raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{told}") from None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from montoit_db.errors import RefusedError
-from montoit_db.text import number, percent, shown
+from montoit_db.text import DASH, number, percent, shown
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -182,6 +182,31 @@ _APART = r"[^\w,;:]{0,3}"
 _PHONE_NUMBER = re.compile(
     rf"(?:(?:\+|00)?2{_APART}2{_APART}5{_APART})?0{_APART}[157](?:{_APART}\d){{6,8}}(?!\d)|\+?\d{{8,}}"
 )
+
+
+class Column(NamedTuple):
+    """A column of a service's table, as it is shown: a cell for each day."""
+
+    header: str
+    total: str
+    cells: list[str]
+
+
+def columns(service: Service) -> list[Column]:
+    """Return the table of a service; amounts only where its log has them."""
+    rate = percent(percentage(service.failed, service.total))
+    table = [
+        Column("Jour", "Total", [f"{day.date:%d/%m}" for day in service.days]),
+        Column("Nombre", number(service.total), [number(day.total) for day in service.days]),
+        Column("Réussis", number(service.succeeded), [number(day.succeeded) for day in service.days]),
+        Column("Échoués", number(service.failed), [number(day.failed) for day in service.days]),
+        Column(
+            "Échec", rate, [percent(percentage(day.failed, day.total)) if day.total else DASH for day in service.days]
+        ),
+    ]
+    if service.amount is not None:
+        table.append(Column("FCFA", number(service.amount), [number(day.amount) for day in service.days]))
+    return table
 
 
 def percentage(part: int, whole: int) -> float | None:

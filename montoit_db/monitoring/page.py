@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from montoit_db.errors import MontoitError
-from montoit_db.monitoring import percentage
+from montoit_db.monitoring import columns
 from montoit_db.text import DASH, number, percent
 
 if TYPE_CHECKING:
@@ -64,28 +64,8 @@ def page(monitoring: Monitoring, alarms: Iterable[str] = ()) -> str:
 
 
 def _service(service: Service) -> str:
-    has_amount = service.amount is not None
-    rows = [
-        (
-            f"{day.date:%d/%m}",
-            number(day.total),
-            number(day.succeeded),
-            number(day.failed),
-            percent(percentage(day.failed, day.total)) if day.total else DASH,
-            *([number(day.amount)] if has_amount else []),
-        )
-        for day in service.days
-    ]
-    header = ("Jour", "Nombre", "Réussis", "Échoués", "Échec", *(["FCFA"] if has_amount else []))
-    total = (
-        "Total",
-        number(service.total),
-        number(service.succeeded),
-        number(service.failed),
-        percent(percentage(service.failed, service.total)),
-        *([number(service.amount)] if has_amount else []),
-    )
-    table = _table(header, rows, numbers=set(range(1, len(header))), total=total)
+    headers, totals, cells = zip(*columns(service), strict=True)
+    table = _table(headers, list(zip(*cells, strict=True)), numbers=set(range(1, len(headers))), total=totals)
     return f"<section><h2>{escape(service.label)}</h2>{_chart(service)}{table}</section>"
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from montoit_db.monitoring import percentage
-from montoit_db.text import DASH, number, percent
+from montoit_db.monitoring import columns
+from montoit_db.text import number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,24 +81,10 @@ def _table(title: str, *, show_footer: bool = False, expand: bool = False) -> Ta
 
 
 def _service(service: Service, *, narrow: bool) -> Table:
-    columns = [
-        ("Jour", "Total", [f"{day.date:%d/%m}" for day in service.days]),
-        ("Nombre", number(service.total), [number(day.total) for day in service.days]),
-        ("Réussis", number(service.succeeded), [number(day.succeeded) for day in service.days]),
-        ("Échoués", number(service.failed), [number(day.failed) for day in service.days]),
-        (
-            "Échec",
-            percent(percentage(service.failed, service.total)),
-            [percent(percentage(day.failed, day.total)) if day.total else DASH for day in service.days],
-        ),
-        ("FCFA", number(service.amount), [number(day.amount) for day in service.days]),
-    ]
     left_out = {"Réussis", "Échec"} if narrow else set()
-    if service.amount is None:
-        left_out.add("FCFA")
-    columns = [column for column in columns if column[0] not in left_out]
+    shown = [column for column in columns(service) if column.header not in left_out]
     table = _table(service.label, show_footer=True, expand=not narrow)
-    for header, total, _ in columns:
+    for header, total, _ in shown:
         table.add_column(header, total, justify="left" if header == "Jour" else "right", no_wrap=True)
     if narrow:
         bars: list[list[RenderableType]] = [[] for _ in service.days]
@@ -106,7 +92,7 @@ def _service(service: Service, *, narrow: bool) -> Table:
         table.add_column("", ratio=1)
         most = max((day.total for day in service.days), default=0)
         bars = [[_Bar(day, most)] for day in service.days]
-    for row, bar in zip(zip(*(cells for _, _, cells in columns), strict=True), bars, strict=True):
+    for row, bar in zip(zip(*(column.cells for column in shown), strict=True), bars, strict=True):
         table.add_row(*row, *bar)
     return table
 

@@ -12,14 +12,12 @@ a JWT, who asks for himself.
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.commands import ROOT, Databases, facts, seconds
+from benchmarks.commands import ROOT, Databases, facts, latency, seconds
 from montoit_db import embedded
 from montoit_db.database import make_engine
 
@@ -111,20 +109,7 @@ class Bench:
         script.write_text(statement)
         claims = SIGNED_IN if role == "authenticated" else ""
         options = f"-c role={role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
-        result = subprocess.run(
-            [
-                *(str(self._server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2"),
-                *("-T", str(self._duration), "-f", str(script)),
-                *("-h", str(self._server.socket_directory), "-p", "5432", "-U", "postgres", self._database),
-            ],
-            env={"PGOPTIONS": options},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = re.search(r"latency average = ([\d.]+) ms", result.stdout)
-        assert found is not None
-        return float(found[1])
+        return latency(self._server, self._database, script, self._duration, {"PGOPTIONS": options})
 
 
 def measure(bench: Bench, case: Case, pairs: int) -> str:

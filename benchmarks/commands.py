@@ -202,6 +202,26 @@ def facts(server: embedded.Server) -> str:
     )
 
 
+def latency(
+    server: embedded.Server, database: str, script: Path, duration: int, environment: dict[str, str] | None = None
+) -> float:
+    """Return pgbench's mean latency of a script, in milliseconds: prepared statements, four clients."""
+    result = subprocess.run(
+        [
+            *(str(server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2"),
+            *("-T", str(duration), "-f", str(script)),
+            *("-h", str(server.socket_directory), "-p", "5432", "-U", "postgres", database),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"latency average = ([\d.]+) ms", result.stdout)
+    assert found is not None
+    return float(found[1])
+
+
 def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
     """Run the pairs of one case and return its line of the table."""
     template = databases.clone("template1")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.commands import ROOT, Databases, facts, seconds
+from benchmarks.commands import ROOT, Databases, facts, latency, seconds
 from montoit_db import embedded
 from montoit_db.database import make_engine
 
@@ -191,22 +190,11 @@ class Bench:
         for number in range(9):
             for table in (log.table, "platform") if number % 2 else ("platform", log.table):
                 values = log.values.format(i=":i::integer", at="now()")
-                (directory / "insert.sql").write_text(
+                script = directory / "insert.sql"
+                script.write_text(
                     f"\\set i random(1, 2000000000)\ninsert into {table} ({log.columns}) values ({values});\n"
                 )
-                result = subprocess.run(
-                    [
-                        *(str(self._server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2"),
-                        *("-T", str(self._seconds), "-f", str(directory / "insert.sql")),
-                        *("-h", str(self._server.socket_directory), "-p", "5432", "-U", "postgres", database),
-                    ],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                found = re.search(r"latency average = ([\d.]+) ms", result.stdout)
-                assert found is not None
-                times[table].append(1000 * float(found[1]))
+                times[table].append(1000 * latency(self._server, database, script, self._seconds))
         return _line(times[log.table], times["platform"])
 
     def lives(self, fillfactor: int) -> float:

@@ -4,6 +4,17 @@ CREATE SCHEMA montoit;
 
 COMMENT ON SCHEMA montoit IS 'Private parts of montoit_db. Not to be exposed by the API.';
 
+CREATE FUNCTION montoit.adopt(target_table text, object text, redo text, undo text, told text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    execute redo;
+    insert into montoit.adoption_steps (table_name, object, undo, told)
+    values (target_table, adopt.object, adopt.undo, adopt.told);
+end;
+$$;
+
 CREATE FUNCTION montoit.bucket(flag_key text, user_id uuid) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO ''
@@ -157,7 +168,7 @@ declare
     constraint_of text;
     table_of text;
 begin
-    update public.api_keys set is_active = false where service_name = 'intouch' and is_active;
+    update public.api_keys set is_active = false where service_name = 'intouch' and key_name is not null and is_active;
     set constraints all immediate;
 exception
     when others then
@@ -186,6 +197,57 @@ begin
     select 'SMS', count(*), count(*) * sms_price, 'Forfait'
     from public.sms_logs
     where provider = 'intouch' and status in ('sent', 'delivered') and created_at >= now() - interval '30 days';
+end;
+$$;
+
+CREATE FUNCTION montoit.fill_nulls(target regclass, target_column name, default_value text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    ids uuid[];
+begin
+    execute format('select array_agg(id) from %s where %I is null', target, target_column) into ids;
+    if ids is not null then
+        perform montoit.adopt(
+            (select relname::text from pg_catalog.pg_class where oid = target), format('nulls of %I', target_column),
+            format('update %1$s set %2$I = %3$s where %2$I is null', target, target_column, default_value),
+            format('update %1$s set %2$I = null where id = any (%3$L) and %2$I = %4$s', target, target_column, ids, default_value),
+            format('%s lignes sans %s : %s', cardinality(ids), target_column, default_value)
+        );
+    end if;
+end;
+$_$;
+
+CREATE FUNCTION montoit.give_back(name text, VARIADIC functions regprocedure[] DEFAULT '{}'::regprocedure[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET check_function_bodies TO 'off'
+    AS $$
+declare
+    step record;
+    function regprocedure;
+begin
+    foreach function in array functions loop
+        if not exists (
+            select from montoit.adoption_steps
+            where table_name = name and object = format('function %s', (
+                select format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid))
+                from pg_catalog.pg_proc where oid = function
+            ))
+        ) then
+            execute format('drop function %s', function);
+        end if;
+    end loop;
+    if not exists (select from montoit.adopted_tables where table_name = name) then
+        execute format('drop table public.%I', name);
+        return;
+    end if;
+    for step in select id, undo from montoit.adoption_steps where table_name = name order by id desc loop
+        execute step.undo;
+        delete from montoit.adoption_steps where id = step.id;
+    end loop;
+    update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- none of them is ours any more
 end;
 $$;
 
@@ -249,6 +311,22 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.keep_credential() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    if tg_op = 'INSERT' then
+        new.display_name := coalesce(new.display_name, new.service_name || ' : ' || new.key_name);
+    elsif new.environment is distinct from old.environment then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = 'a credential stays in its environment';
+    end if;
+    return new;
+end;
+$$;
+
 CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -274,13 +352,13 @@ begin
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
         from public.api_keys as k
-        where k.service_name = service;
+        where k.service_name = service and k.key_name is not null;
     else
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, coalesce(k.key_value, s.decrypted_secret)
         from public.api_keys as k
         left join vault.decrypted_secrets as s on s.id = k.secret_id
-        where k.service_name = service;
+        where k.service_name = service and k.key_name is not null;
     end if;
 end;
 $$;
@@ -332,9 +410,11 @@ CREATE FUNCTION montoit.refuse_to_lose_rows() RETURNS void
     SET search_path TO ''
     SET row_security TO 'off'
     AS $$
+<<refuse>>
 declare
     table_name text;
     rows_of text;
+    own_rows text;
     found boolean;
     total bigint;
     losses text[] := '{}';
@@ -344,9 +424,16 @@ begin
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
         continue when to_regclass(table_name) is null;
-        rows_of := format('from %s as t', table_name);
-        if table_name = 'public.feature_flags' then
-            rows_of := rows_of || ' where not exists (
+        own_rows := coalesce(
+            (select a.own_rows from montoit.adopted_tables as a where 'public.' || a.table_name = refuse.table_name), 'true'
+        );
+        continue when own_rows = 'false';
+        rows_of := format('from %s as t where (%s)', table_name, own_rows);
+        if table_name = 'public.feature_flag_history' then
+            -- That of an adoption's own change of shares is no loss.
+            rows_of := rows_of || ' and reason is distinct from ''alembic upgrade 0002''';
+        elsif table_name = 'public.feature_flags' then
+            rows_of := rows_of || ' and not exists (
                 select from montoit.feature_flag_seed as s
                 where to_jsonb(t) - ''{id, created_at, updated_at}''::text[] = to_jsonb(s) || ''{
                     "description": null, "allowed_roles": [], "metadata": {}, "created_by": null, "updated_by": null
@@ -371,9 +458,10 @@ $$;
 CREATE FUNCTION montoit.roles_of(target_user uuid) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    AS $$
+    AS $_$
 declare
     roles text[] := '{}';
+    held text[];
 begin
     if exists (select from montoit.administrators where user_id = target_user) then
         roles := roles || 'admin'::text;
@@ -381,9 +469,18 @@ begin
     if target_user = montoit.current_user_id() then
         roles := roles || (montoit.jwt_claims() -> 'app_metadata' ->> 'role');
     end if;
+    if to_regclass('public.user_roles') is not null then
+        execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
+        roles := roles || held;
+    end if;
+    if to_regclass('public.user_role_assignments') is not null then
+        execute 'select array_agg(role_type::text) from public.user_role_assignments where user_id = $1 and is_active'
+            into held using target_user;
+        roles := roles || held;
+    end if;
     return roles;
 end;
-$$;
+$_$;
 
 CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -391,6 +488,385 @@ CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     AS $$
 begin
     return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+end;
+$$;
+
+CREATE FUNCTION montoit.settle(VARIADIC names text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    name text;
+    wanted regclass;
+    existing regclass;
+    is_log boolean; -- may have millions of rows
+    violated boolean;
+    unmet text[] := '{}'; -- constraints that some of their rows do not meet
+    part record;
+begin
+    -- What reads rows comes first, while nobody waits for us.
+    foreach name in array names loop
+        wanted := format('montoit.%I', name)::regclass;
+        existing := to_regclass(format('public.%I', name));
+        for part in
+            select ours.conname, pg_get_expr(ours.conbin, ours.conrelid) as condition
+            from pg_catalog.pg_constraint as ours
+            where ours.conrelid = wanted and ours.contype = 'c' and existing is not null
+              and not exists (
+                  select from pg_catalog.pg_constraint as theirs
+                  where theirs.conrelid = existing and theirs.conname = ours.conname
+                    and pg_get_constraintdef(theirs.oid) = pg_get_constraintdef(ours.oid)
+              )
+              -- A column that is yet to be added breaks nothing.
+              and not exists (
+                  select from pg_catalog.pg_attribute as attribute
+                  where attribute.attrelid = wanted and attribute.attnum = any (ours.conkey) and not exists (
+                      select from pg_catalog.pg_attribute as theirs
+                      where theirs.attrelid = existing and theirs.attname = attribute.attname
+                        and not theirs.attisdropped
+                  )
+              )
+        loop
+            execute format('select exists (select from %s where not (%s))', existing, part.condition) into violated;
+            if violated then
+                unmet := unmet || part.conname::text;
+            end if;
+        end loop;
+    end loop;
+
+    foreach name in array names loop
+        wanted := format('montoit.%I', name)::regclass;
+        existing := to_regclass(format('public.%I', name));
+        is_log := name like '%\_logs';
+        if existing is null then
+            delete from montoit.adopted_tables where table_name = name;
+            execute format('alter table %s set schema public', wanted);
+            continue;
+        end if;
+        insert into montoit.adopted_tables (table_name, columns, indexes, constraints)
+        values (
+            name,
+            array(select attname::text from pg_catalog.pg_attribute
+                  where attrelid = existing and attnum > 0 and not attisdropped),
+            array(select relname::text from pg_catalog.pg_class
+                  join pg_catalog.pg_index on indexrelid = pg_class.oid where indrelid = existing),
+            array(select conname::text from pg_catalog.pg_constraint where conrelid = existing)
+        )
+        on conflict (table_name) do update set
+            columns = excluded.columns, indexes = excluded.indexes, constraints = excluded.constraints;
+
+        for part in
+            -- What the tables of our names that exist already let others do, each with the statement that ends it and the one that
+            -- brings it back: row level security as it is, triggers that ours replace, policies, functions, grants.
+            select table_name, object, ends, restores, told
+            from (
+                with tables as (
+                    select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
+                    from pg_catalog.pg_class
+                    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
+                        'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys', 'sms_logs', 'whatsapp_logs'
+                    )
+                ),
+                functions as (
+                    select
+                        case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
+                        format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
+                        format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
+                        -- Ours takes its place, and whatever depends on it stays.
+                        (proname, pg_get_function_identity_arguments(oid), pg_get_function_result(oid)) in (
+                            ('check_feature_flag', 'flag_key text, user_id uuid', 'boolean'),
+                            ('check_feature_flags', 'user_id uuid', 'jsonb'),
+                            ('get_api_keys', 'service text', 'jsonb')
+                        ) as is_replaced,
+                        proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
+                    from pg_catalog.pg_proc
+                    where pronamespace = 'public'::regnamespace and prokind = 'f'
+                      and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
+                ),
+                grants as ( -- in the order in which they were given, so that the restored list is the same
+                    select
+                        table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
+                        acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                    from tables
+                    cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
+                        with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                    where acl.grantee <> relowner
+                    union all
+                    select
+                        table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
+                        acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
+                    from tables
+                    join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
+                    cross join aclexplode(attacl)
+                        with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                    where acl.grantee <> relowner
+                    union all
+                    select
+                        table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                    from functions
+                    cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                    where acl.grantee <> proowner
+                ),
+                granted as (
+                    select
+                        table_name, kind, object, short,
+                        string_agg(distinct role, ', ') as roles,
+                        string_agg(
+                            format(
+                                'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
+                                case when is_grantable then ' with grant option' end
+                            ),
+                            ' ' order by position
+                        ) as statements
+                    from grants
+                    cross join lateral (
+                        select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
+                    ) as named
+                    group by table_name, kind, object, short
+                )
+                select 1 as step, table_name, 'row level security' as object,
+                    format('alter table public.%I enable row level security', table_name) as ends,
+                    format('alter table public.%I disable row level security', table_name) as restores,
+                    'accès sans règles (row level security était éteinte)' as told
+                from tables where not relrowsecurity
+                union all
+                select 1, table_name, 'forced row level security',
+                    format('alter table public.%I no force row level security', table_name),
+                    format('alter table public.%I force row level security', table_name), null
+                from tables where relforcerowsecurity
+                union all
+                select 2, table_name, format('trigger %I', tgname),
+                    format('drop trigger %I on public.%I', tgname, table_name),
+                    pg_get_triggerdef(pg_trigger.oid) || case tgenabled
+                        when 'D' then format('; alter table public.%I disable trigger %I', table_name, tgname)
+                        when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
+                        when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
+                        else ''
+                    end,
+                    format('déclencheur %s, remplacé', tgname)
+                from pg_catalog.pg_trigger
+                join tables on tables.oid = tgrelid
+                join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+                where not tgisinternal and table_name in ('feature_flags', 'whatsapp_logs')
+                  and prosrc ~* 'feature_flag_history|new\.updated_at'
+                union all
+                select 3, table_name, format('policy %I', polname),
+                    format('drop policy %I on public.%I', polname, table_name),
+                    format(
+                        'create policy %I on public.%I as %s for %s to %s%s%s', polname, table_name,
+                        case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
+                        ' using (' || pg_get_expr(polqual, polrelid) || ')',
+                        ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
+                    ),
+                    format('règle « %s » (%s pour %s), retirée', polname, command, roles)
+                from pg_catalog.pg_policy
+                join tables on tables.oid = polrelid
+                cross join lateral (
+                    select
+                        case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+                            else 'all' end as command,
+                        (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
+                         from unnest(polroles) as role) as roles
+                ) as described
+                union all
+                select 4, table_name, format('function %s', signature),
+                    case
+                        when is_replaced then 'select'
+                        when proname = 'log_api_usage' then format(
+                            'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
+                            signature
+                        )
+                        else format('drop function %s', signature)
+                    end,
+                    format(
+                        '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
+                        signature, (select statements from granted where object = signature)
+                    ),
+                    format('fonction %s, %s', short, case
+                        when proname = 'log_api_usage' then 'gardée pour service_role seul'
+                        when is_replaced then 'remplacée'
+                        else 'retirée'
+                    end)
+                from functions
+                union all
+                -- Before the functions above are changed, or given to service_role.
+                select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
+                    format('revoke all on %s %s from %s', kind, object, roles),
+                    case kind when 'table' then statements else 'select' end, -- a function's come back with it
+                    format('droits retirés à %s%s', roles, ' sur ' || short)
+                from granted
+            ) as access
+            order by table_name, step, object
+        loop
+            continue when part.table_name <> name;
+            perform montoit.adopt(name, part.object, part.ends, part.restores, part.told);
+        end loop;
+
+        if obj_description(wanted, 'pg_class') is distinct from obj_description(existing, 'pg_class') then
+            perform montoit.adopt(
+                name, 'comment',
+                format('comment on table %s is %L', existing, obj_description(wanted, 'pg_class')),
+                format('comment on table %s is %L', existing, obj_description(existing, 'pg_class'))
+            );
+        end if;
+        for part in
+            select
+                ours.attname as column_name, format_type(ours.atttypid, ours.atttypmod) as type,
+                pg_get_expr(our_default.adbin, our_default.adrelid) as default_value, ours.attnotnull as not_null,
+                col_description(wanted, ours.attnum) as comment,
+                theirs.attnum is null as is_missing, coalesce(theirs.atthasdef, false) as has_default,
+                coalesce(theirs.attnotnull, false) as is_not_null, col_description(existing, theirs.attnum) as their_comment
+            from pg_catalog.pg_attribute as ours
+            left join pg_catalog.pg_attrdef as our_default
+                on our_default.adrelid = wanted and our_default.adnum = ours.attnum
+            left join pg_catalog.pg_attribute as theirs
+                on theirs.attrelid = existing and theirs.attname = ours.attname and not theirs.attisdropped
+            where ours.attrelid = wanted and ours.attnum > 0 and not ours.attisdropped
+            order by ours.attnum
+        loop
+            if part.is_missing then
+                -- Without a default it may be null: callers who do not know the column go on.
+                perform montoit.adopt(
+                    name, format('column %I', part.column_name),
+                    format('alter table %s add column %I %s%s%s', existing, part.column_name, part.type,
+                           ' default ' || part.default_value,
+                           case when part.not_null and part.default_value is not null then ' not null' end),
+                    format('alter table %s drop column if exists %I', existing, part.column_name),
+                    format('colonne %s ajoutée', part.column_name)
+                );
+            else
+                if part.default_value is not null and not part.has_default then
+                    perform montoit.adopt(
+                        name, format('default of %I', part.column_name),
+                        format('alter table %s alter %I set default %s', existing, part.column_name, part.default_value),
+                        format('alter table %s alter %I drop default', existing, part.column_name)
+                    );
+                end if;
+                if part.not_null and not part.is_not_null and not is_log then
+                    -- A flag's null would be neither on nor off.
+                    if name = 'feature_flags' and part.default_value not like 'now%' then
+                        perform montoit.fill_nulls(existing, part.column_name, part.default_value);
+                    end if;
+                    execute format('select exists (select from %s where %I is null)', existing, part.column_name)
+                        into violated;
+                    if not violated then
+                        perform montoit.adopt(
+                            name, format('not null of %I', part.column_name),
+                            format('alter table %s alter %I set not null', existing, part.column_name),
+                            format('alter table %s alter %I drop not null', existing, part.column_name)
+                        );
+                    end if;
+                end if;
+            end if;
+            if part.comment is distinct from part.their_comment then
+                perform montoit.adopt(
+                    name, format('comment on %I', part.column_name),
+                    format('comment on column %s.%I is %L', existing, part.column_name, part.comment),
+                    case when part.is_missing then 'select' else
+                        format('comment on column %s.%I is %L', existing, part.column_name, part.their_comment) end
+                );
+            end if;
+        end loop;
+
+        for part in
+            select ours.conname, ours.contype, pg_get_constraintdef(ours.oid) as definition,
+                   pg_get_constraintdef(theirs.oid) as their_definition
+            from pg_catalog.pg_constraint as ours
+            left join pg_catalog.pg_constraint as theirs
+                on theirs.conrelid = existing and theirs.conname = ours.conname
+            where ours.conrelid = wanted and ours.contype in ('c', 'f', 'u')
+              and pg_get_constraintdef(theirs.oid) is distinct from pg_get_constraintdef(ours.oid)
+              -- An index of another name may keep the same columns unique.
+              and not (ours.contype = 'u' and exists (
+                  select from pg_catalog.pg_index as theirs
+                  where theirs.indrelid = existing and theirs.indisunique and theirs.indpred is null
+                    and array(select pg_get_indexdef(theirs.indexrelid, position, false)
+                              from generate_series(1, theirs.indnkeyatts) as position)
+                      = array(select quote_ident(attname) from unnest(ours.conkey) with ordinality as key (number, position)
+                              join pg_catalog.pg_attribute on attrelid = wanted and attnum = key.number
+                              order by key.position)
+              ))
+        loop
+            if part.conname = any (unmet) then
+                insert into montoit.adoption_steps (table_name, object, undo, told)
+                values (name, format('constraint %I', part.conname), 'select',
+                        format('contrainte %s non ajoutée : des lignes ne la respectent pas', part.conname));
+                continue;
+            end if;
+            if part.their_definition is not null then
+                perform montoit.adopt(
+                    name, format('constraint %I', part.conname),
+                    format('alter table %s drop constraint %I', existing, part.conname),
+                    format('alter table %s add constraint %I %s', existing, part.conname, part.their_definition),
+                    format('contrainte %s élargie', part.conname)
+                );
+            end if;
+            begin
+                perform montoit.adopt(
+                    name, format('constraint %I', part.conname),
+                    format('alter table %s add constraint %I %s%s', existing, part.conname, part.definition,
+                           case when is_log then ' not valid' end), -- validated by 0005, while others write
+                    format('alter table %s drop constraint if exists %I', existing, part.conname),
+                    case when part.their_definition is null then format('contrainte %s ajoutée', part.conname) end
+                );
+            exception
+                when foreign_key_violation then
+                    insert into montoit.adoption_steps (table_name, object, undo, told)
+                    values (name, format('constraint %I', part.conname), 'select',
+                            format('contrainte %s non ajoutée : des lignes ne la respectent pas', part.conname));
+            end;
+        end loop;
+
+        for part in
+            select indexrelid::regclass::text as index_name, pg_get_indexdef(indexrelid) as definition
+            from pg_catalog.pg_index
+            where indrelid = wanted and not exists (
+                select from pg_catalog.pg_constraint where conindid = indexrelid
+            )
+        loop
+            part.index_name := split_part(part.index_name, '.', 2);
+            continue when to_regclass(format('public.%I', part.index_name)) is not null;
+            perform montoit.adopt(
+                name, format('index %I', part.index_name),
+                replace(part.definition, ' ON montoit.', ' ON public.'),
+                format('drop index if exists public.%I', part.index_name)
+            );
+        end loop;
+        execute format('drop table %s', wanted);
+    end loop;
+end;
+$_$;
+
+CREATE FUNCTION montoit.settled(VARIADIC names text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    insert into montoit.adoption_steps (table_name, object, undo)
+    select table_name, object, undo
+    from (
+        select 1 as step, table_name, 'rows of ours' as object,
+            format('delete from public.%I where %s', table_name, own_rows) as undo
+        from montoit.adopted_tables
+        union all
+        select 2, relname::text, format('trigger %I', tgname),
+            format('drop trigger if exists %I on public.%I', tgname, relname)
+        from pg_catalog.pg_trigger
+        join pg_catalog.pg_class on pg_class.oid = tgrelid
+        join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+        where not tgisinternal and relnamespace = 'public'::regnamespace and pronamespace = 'montoit'::regnamespace
+        union all
+        select 2, tablename::text, format('policy %I', policyname),
+            format('drop policy if exists %I on public.%I', policyname, tablename)
+        from pg_catalog.pg_policies where schemaname = 'public'
+        union all
+        select 2, table_name, 'grants',
+            format('revoke all on table public.%I from public, anon, authenticated, service_role', table_name)
+        from montoit.adopted_tables
+    ) as ours
+    join montoit.adopted_tables as adopted using (table_name)
+    where table_name = any (names)
+    order by step;
 end;
 $$;
 
@@ -459,7 +935,7 @@ begin
     end loop;
 
     update public.api_keys set is_active = false
-    where service_name = 'intouch' and environment <> target_environment and is_active;
+    where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active;
     set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
     return changed;
 exception
@@ -506,9 +982,14 @@ CREATE FUNCTION public.get_api_keys(service text) RETURNS jsonb
     SET search_path TO ''
     AS $$
 declare
+    document jsonb;
     keys jsonb;
     ids uuid[];
 begin
+    select to_jsonb(k) -> 'keys' into document
+    from public.api_keys as k
+    where k.service_name = get_api_keys.service and k.key_name is null and k.is_active;
+
     select jsonb_object_agg(c.key_name, c.value), array_agg(c.id)
     into keys, ids
     from montoit.read_credentials(get_api_keys.service) as c
@@ -516,7 +997,7 @@ begin
       and c.value is not null
       and c.environment = (
           select max(k.environment) from public.api_keys as k
-          where k.service_name = get_api_keys.service and k.is_active
+          where k.service_name = get_api_keys.service and k.key_name is not null and k.is_active
       );
 
     -- Once a minute, and never waiting for a row that somebody else holds.
@@ -526,7 +1007,7 @@ begin
         where k.id = any (ids) and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
         for no key update skip locked
     );
-    return coalesce(keys, '{}');
+    return coalesce(document, '{}') || coalesce(keys, '{}');
 end;
 $$;
 
@@ -536,6 +1017,40 @@ CREATE TABLE montoit.administrators (
 );
 
 COMMENT ON TABLE montoit.administrators IS 'Users who administer flags, besides those whose JWT says so in app_metadata.role.';
+
+CREATE TABLE montoit.adopted_tables (
+    table_name text NOT NULL,
+    own_rows text DEFAULT 'false'::text NOT NULL,
+    columns text[] NOT NULL,
+    indexes text[] NOT NULL,
+    constraints text[] NOT NULL,
+    adopted_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE montoit.adopted_tables IS 'Tables that were there before us, with what they had; `downgrade base` gives them back.';
+
+COMMENT ON COLUMN montoit.adopted_tables.own_rows IS 'Condition, in SQL, of the rows that are ours and go.';
+
+CREATE TABLE montoit.adoption_steps (
+    id integer NOT NULL,
+    table_name text NOT NULL,
+    object text NOT NULL,
+    undo text NOT NULL,
+    told text
+);
+
+COMMENT ON TABLE montoit.adoption_steps IS 'What was done to adopted tables, each step with the statement that undoes it; the last one goes first.';
+
+COMMENT ON COLUMN montoit.adoption_steps.told IS 'What operators read of it; null: nothing.';
+
+ALTER TABLE montoit.adoption_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME montoit.adoption_steps_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE VIEW montoit.feature_flag_seed WITH (security_invoker='true') AS
  SELECT key,
@@ -821,6 +1336,12 @@ COMMENT ON COLUMN public.whatsapp_logs.raw_callback IS 'InTouch''s call back; nu
 ALTER TABLE ONLY montoit.administrators
     ADD CONSTRAINT administrators_pkey PRIMARY KEY (user_id);
 
+ALTER TABLE ONLY montoit.adopted_tables
+    ADD CONSTRAINT adopted_tables_pkey PRIMARY KEY (table_name);
+
+ALTER TABLE ONLY montoit.adoption_steps
+    ADD CONSTRAINT adoption_steps_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
@@ -895,6 +1416,10 @@ ALTER TABLE ONLY public.feature_flag_overrides
 
 ALTER TABLE montoit.administrators ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE montoit.adopted_tables ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE montoit.adoption_steps ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY "administrators delete" ON public.feature_flag_overrides FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
 
 CREATE POLICY "administrators delete" ON public.feature_flags FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
@@ -957,6 +1482,8 @@ GRANT USAGE ON SCHEMA montoit TO anon;
 GRANT USAGE ON SCHEMA montoit TO authenticated;
 GRANT USAGE ON SCHEMA montoit TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.adopt(target_table text, object text, redo text, undo text, told text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.bucket(flag_key text, user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.caller_role() FROM PUBLIC;
@@ -985,6 +1512,10 @@ REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.fill_nulls(target regclass, target_column name, default_value text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.give_back(name text, VARIADIC functions regprocedure[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO service_role;
@@ -998,6 +1529,8 @@ REVOKE ALL ON FUNCTION montoit.jwt_claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.jwt_claims() TO anon;
 GRANT ALL ON FUNCTION montoit.jwt_claims() TO authenticated;
 GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.keep_credential() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
 
@@ -1014,6 +1547,10 @@ REVOKE ALL ON FUNCTION montoit.sees_everything() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO anon;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO authenticated;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.settle(VARIADIC names text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.settled(VARIADIC names text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_endpoint text, target_store text) FROM PUBLIC;
 

@@ -28,7 +28,7 @@ def run_online() -> None:
             connection=deploy.connection,
             transaction_per_migration=True,
             on_version_apply=deploy.record,
-            include_object=deployment.is_ours,
+            include_object=deploy.is_ours,
             compare_server_default=True,
         )
         deploy.run(context.get_context(), context.run_migrations)

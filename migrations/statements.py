@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import psycopg
 from alembic import context
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db.errors import MontoitError
 
 ALLOW_DATA_LOSS = "allow-data-loss"
+KEEP_ROLLOUT = "keep-rollout"
 
 _DIRECTORY = Path(__file__).parent / "sql"
 _INCLUDE = re.compile(r"^( *)-- include (\w+)$", re.MULTILINE)
@@ -35,8 +37,50 @@ def run_file(name: str) -> None:
     run(_INCLUDE.sub(lambda found: indent(_read(f"{found[2]}_part").strip(), found[1]), _read(name)))
 
 
+def run_alone(part: str) -> None:
+    """Execute, each outside of a transaction, the statements that the query `sql/<part>_part.sql` asks for.
+
+    That commits what the revision has done so far: all of it has to be such that it may be run again. With `--sql`
+    nothing runs alone; the script ends with the list of these statements.
+    """
+    if context.is_offline_mode():
+        return
+    query = f"{_read(f'{part}_part')} order by position, table_name, statement"
+    rows = context.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True})
+    statements = rows.scalars("statement").all()
+    if not statements:
+        return
+    with context.get_context().autocommit_block():
+        # A transaction pooler would keep the setting for others, and not for us.
+        raw: Any = context.get_bind().connection.driver_connection
+        has_session = raw.prepare_threshold is not None
+        if has_session:
+            run("set statement_timeout = 0; set lock_timeout = '60s';")
+        try:
+            for statement in statements:
+                run(statement)
+        finally:
+            if has_session and not raw.closed:
+                run("reset statement_timeout; reset lock_timeout;")
+
+
 def _read(name: str) -> str:
     return (_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def is_allowed(name: str) -> bool:
+    """Tell whether the operator allowed something by name: `alembic -x <name>=yes …`.
+
+    Raises:
+        MontoitError: the answer is no yes, or it is for something that nobody asks.
+
+    """
+    answers = context.get_x_argument(as_dictionary=True)
+    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT}:
+        raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
+    if answers.get(name, "yes") != "yes":
+        raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")
+    return name in answers
 
 
 def refuse_to_lose_rows() -> None:
@@ -48,13 +92,8 @@ def refuse_to_lose_rows() -> None:
         MontoitError: naming the tables, their row counts and the command that would go on.
 
     """
-    permission = context.get_x_argument(as_dictionary=True).get(ALLOW_DATA_LOSS)
-    if permission == "yes":
+    if is_allowed(ALLOW_DATA_LOSS):
         return
-    if permission is not None:
-        raise MontoitError(
-            f"-x {ALLOW_DATA_LOSS} n'est pas compris, rien n'a été modifié. Écrivez -x {ALLOW_DATA_LOSS}=yes"
-        )
     try:
         run("select montoit.refuse_to_lose_rows();")
     except DBAPIError as error:

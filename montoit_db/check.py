@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db import database, deployment
+from montoit_db import adoption, database, deployment
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
@@ -87,7 +87,9 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
     yield _vault(connection, order)
     yield from _rights(connection)
     state = report.read(connection)
-    yield _revisions(connection, state)
+    if state.revision is None:
+        yield from _adoption(connection)
+    yield _revisions(state)
     yield from _others(connection)
     if order is not None and state.environment == order.environment:
         differing = credentials.differing(connection, order)
@@ -209,17 +211,23 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         yield Finding("Droits", "ok", f"{role} a ceux qu'il faut")
 
 
-def _revisions(connection: Connection, state: report.Report) -> Finding:
-    if state.revision is None:
-        found = deployment.existing_tables(connection)
-        if found:
-            told = [f"{table} ({differences or 'celle de la plateforme'})" for table, differences in found.items()]
-            return Finding(
-                "Révisions",
-                "problem",
-                f"cette base a déjà des tables de ces noms : {', '.join(told)}",
-                "Reprendre des tables existantes n'est pas encore possible : choisissez une base qui n'en a pas.",
-            )
+def _adoption(connection: Connection) -> Iterator[Finding]:
+    """Say of each table of our names that is there what the upgrade will do to it."""
+    different = [table for table in adoption.existing_tables(connection) if table.differences is not None]
+    if different:
+        yield Finding(
+            "Reprise",
+            "problem",
+            "ces tables ne sont pas celles de la plateforme : "
+            + " ; ".join(f"{table.name} ({table.differences})" for table in different),
+            "Renommez-les, ou choisissez une autre base.",
+        )
+        return
+    for table, told in adoption.planned(connection).items():
+        yield Finding("Reprise", "ok", "\n   - ".join([f"{table} sera reprise, avec toutes ses lignes", *told]))
+
+
+def _revisions(state: report.Report) -> Finding:
     try:
         return Finding("Révisions", "ok", str(deployment.revision_state(state.revision)))
     except MontoitError as error:

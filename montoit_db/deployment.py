@@ -48,12 +48,6 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 _BYSTANDER = "montoit_bystander"  # marks connections that run no revision
 
 
-def is_ours(obj: Any, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: ANN401, FBT001 -- Alembic's hook
-    """Tell autogenerate to look at our seven tables only: the platform has a hundred others."""
-    table = name if kind == "table" else obj.table.name
-    return table in OUR_TABLES
-
-
 class Deployment:
     """One run of an `alembic` command on a database."""
 
@@ -64,6 +58,28 @@ class Deployment:
         self._settings = settings
         self._holder: Connection | None = None
         self._steps: list[MigrationInfo] = []
+        self._legacy: dict[str, frozenset[str]] = {}
+
+    def is_ours(
+        self,
+        obj: Any,  # noqa: ANN401 -- Alembic's hook
+        name: str | None,
+        kind: str,
+        reflected: bool,  # noqa: FBT001
+        other: Any,  # noqa: ANN401
+    ) -> bool:
+        """Tell autogenerate to look at our seven tables only: the platform has a hundred others.
+
+        Of a table that was adopted it overlooks what was there before us, and where null is allowed.
+        """
+        table = name if kind == "table" else obj.table.name
+        legacy = self._legacy.get(str(table))
+        if legacy is not None and kind != "table":
+            if kind == "column" and other is not None:
+                other.nullable = obj.nullable
+            elif name in legacy and (reflected or kind == "index"):
+                return False
+        return table in OUR_TABLES
 
     def record(
         self,
@@ -97,6 +113,10 @@ class Deployment:
 
         """
         if "destination_rev" not in migration.opts:
+            if "revision_context" in migration.opts:
+                from montoit_db import adoption  # noqa: PLC0415 -- only `check` and `revision` compare
+
+                self._legacy = adoption.legacy_objects(self.connection)
             prepare(migration)
             run_migrations()
             return
@@ -157,18 +177,21 @@ class Deployment:
         )
 
     def tell(self, migration: MigrationContext) -> None:
-        """Print the state of InTouch where the activation went up or down, or that there was nothing to do.
+        """Print what was taken over, the state of InTouch where it went up or down, or that there was nothing to do.
 
         All is committed by then, so that nothing here fails the deployment.
         """
-        from montoit_db.intouch import report  # noqa: PLC0415 -- `alembic current` does without
+        from montoit_db import adoption  # noqa: PLC0415 -- `alembic current` does without
+        from montoit_db.intouch import report  # noqa: PLC0415
 
         activation = next((step for step in self._steps if step.up_revision_id == report.ACTIVATION), None)
+        may_adopt = any(step.is_upgrade and step.up_revision_id in adoption.REVISIONS for step in self._steps)
         idle = not self._steps and _command(migration.config) == "upgrade"
-        if not (activation or idle):
+        if not (activation or idle or may_adopt):
             return
         try:
             state = report.read(self.connection)
+            adopted = adoption.done(self.connection) if may_adopt else {}
         except DBAPIError as error:
             print(  # noqa: T201
                 f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database.message(error)}\n"
@@ -176,9 +199,13 @@ class Deployment:
                 file=sys.stderr,
             )
             return
-        if activation is None:
+        if adopted:
+            report.tell(adoption.summary(adopted) + "\n")
+        if idle:
             report.tell(report.nothing_to_do(state, DatabaseSettings.from_environment().environment))
-        elif activation.is_upgrade:
+        if activation is None:
+            return
+        if activation.is_upgrade:
             report.tell(report.summary(state))
             report.tell(report.test_commands(state, _ordered(migration).supabase_url))
         else:
@@ -242,20 +269,6 @@ def plan(migration: MigrationContext) -> list[RevisionStep]:
     """Return the revisions that an upgrade or a downgrade will go through; none for `stamp`."""
     steps = migration.opts["fn"](migration.get_current_heads(), migration)
     return [step for step in steps if isinstance(step, RevisionStep)]
-
-
-def existing_tables(connection: Connection) -> dict[str, str | None]:
-    """Return the tables of our names that a database has already, each with what makes it different.
-
-    None: it is the platform's of 2025, as `migrations/sql/existing_tables_part.sql` knows it.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
-    query = (Path(_script_directory().dir) / "sql" / "existing_tables_part.sql").read_text(encoding="utf-8")
-    rows = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
-    return {row.table_name: row.differences for row in rows}
 
 
 @contextmanager
@@ -328,6 +341,16 @@ def activation() -> Any:  # noqa: ANN401 -- a revision is a file without a type
     from montoit_db.intouch.report import ACTIVATION  # noqa: PLC0415
 
     return _script_directory().get_revision(ACTIVATION).module
+
+
+def part(name: str) -> str:
+    """Return the query `migrations/sql/<name>_part.sql`, for those who look at what a revision will find.
+
+    Raises:
+        MontoitError: there is no project here.
+
+    """
+    return (Path(_script_directory().dir) / "sql" / f"{name}_part.sql").read_text(encoding="utf-8")
 
 
 def _script_directory() -> ScriptDirectory:

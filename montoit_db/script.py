@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from montoit_db.deployment import LOCK_KEY, plan
+from montoit_db.adoption import REVISIONS
+from montoit_db.deployment import LOCK_KEY, part, plan
 from montoit_db.intouch.report import ACTIVATION
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
 BEFORE_ACTIVATION = "0006"
+INDEXES = "0005"
 
 HEADER = """\
 -- Script de montoit_db, à exécuter en entier : une seule transaction, tout ou rien.
@@ -33,25 +35,41 @@ HEADER_OF_VALUES = """\
 --     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
 
-ANSWER = """\
-select key as service, is_enabled as actif, credentials_status as environnement, rollout_percentage as part
+# One result, since the SQL editor shows no more than the last one.
+SERVICES = """\
+select 1 as ordre, key as service, is_enabled as actif, credentials_status as environnement,
+    rollout_percentage as part
 from public.feature_flags
 where key in (
     'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
     'sms_notifications', 'whatsapp_notifications'
-)
-order by key;"""
+)"""
+ADOPTED = """\
+select 2 as ordre, table_name || ' : ' || told as service, null::boolean as actif,
+    null as environnement, null::int as part
+from montoit.adoption_steps where told is not null"""
+UNFINISHED = """\
+select 3 as ordre, 'À EXÉCUTER ENSUITE, SEUL : ' || statement as service, null::boolean as actif,
+    null as environnement, null::int as part
+from ({}) as unfinished where is_large"""
 
 
 @contextmanager
 def framed(migration: MigrationContext) -> Iterator[None]:
-    """Put the header before the transaction, and after it what the database then says of the services."""
-    activation = next((step for step in plan(migration) if step.revision.revision == ACTIVATION), None)
-    activates = activation is not None and activation.is_upgrade
-    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if activates else ""))
+    """Put the header before the transaction, and after it what the database then says.
+
+    That is the state of the services, what was done to tables that were there, and what has to be run alone.
+    """
+    ups = {step.revision.revision: step.is_upgrade for step in plan(migration)}
+    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if ups.get(ACTIVATION) else ""))
     yield
-    if activation is not None:
-        migration.impl.static_output(ANSWER)
+    answers = [SERVICES] if ACTIVATION in ups else []
+    if any(ups.get(revision) for revision in REVISIONS):
+        answers.append(ADOPTED)
+    if ups.get(INDEXES):
+        answers.append(UNFINISHED.format(part("unfinished_logs")))
+    if answers:
+        migration.impl.static_output("\nunion all\n".join(answers) + "\norder by 1, 2;")
 
 
 def begin(migration: MigrationContext) -> None:

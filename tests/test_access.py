@@ -151,6 +151,12 @@ TABLES: dict[str, dict[str, tuple[int | str, ...]]] = {
         "delete from {}": NO,
     },
     "montoit.feature_flag_seed": {"select * from {}": NO},
+    "montoit.adopted_tables": {"select * from {}": NO, "update {} set own_rows = 'true'": NO},
+    "montoit.adoption_steps": {
+        "select * from {}": NO,
+        "insert into {} (table_name, object, undo) values ('sms_logs', 'x', 'drop table public.sms_logs')": NO,
+        "update {} set undo = 'drop table public.sms_logs'": NO,
+    },
     "public.intouch_prices": {"select * from {}": (DENIED, 0, 0, 2, 2)},
     "public.intouch_payments_daily": {"select * from {}": (DENIED, 0, 0, 7, 7)},
     "public.intouch_sms_daily": {"select * from {}": (DENIED, 0, 0, 7, 7)},
@@ -190,6 +196,12 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.roles_of": {f"select {{}}('{USER}')": NO},
     "montoit.refuse_to_lose_rows": {"select {}()": NO},
     "montoit.record_flag_change": {"select {}()": NO},
+    "montoit.adopt": {"select {}('api_keys', 'x', 'drop table public.api_keys', '')": NO},
+    "montoit.fill_nulls": {"select {}('public.feature_flags', 'name', '1')": NO},
+    "montoit.settle": {"select {}('api_keys')": NO},
+    "montoit.settled": {"select {}('api_keys')": NO},
+    "montoit.give_back": {"select {}('api_keys')": NO},
+    "montoit.keep_credential": {"select {}()": NO},
     "montoit.touch_updated_at": {"select {}()": NO},
 }
 

@@ -1,19 +1,22 @@
-"""Databases that have tables of our names: recognised, told apart, and left as they are."""
+"""Databases that have tables of our names: told apart, taken over with every row, and given back as they were."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
+from montoit_db import adoption
 from montoit_db.database import make_engine
-from montoit_db.deployment import existing_tables
 from tests.conftest import PRODUCTION, Alembic
 from tests.database import Database, pg_dump
-from tests.generations import FORK, SMS, USERS, make_generation_b
+from tests.generations import AGENCY, FORK, OPERATOR, SMS, TENANT, USERS, make_generation_b
 from tests.platforms import PLATFORMS, Platform, create_platform
+from tests.test_access import DENIED, Caller, attempt, claims, value
 from tests.test_check import check
-from tests.test_script import fill_in, script, with_psql
+from tests.test_script import PLACEHOLDERS, fill_in, script, state, with_psql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,31 +31,74 @@ WHOLE = {
     "feature_flag_overrides": None,
     "whatsapp_logs": None,
 }
+GIVE_BACK = ("-x", "allow-data-loss=yes", "downgrade", "base")
+
+SERVICE = Caller("service_role", '{"role": "service_role"}')
+ADMINISTRATOR = Caller("authenticated", claims("authenticated", OPERATOR, app_metadata={"role": "admin"}))
+SELF_MADE = Caller("authenticated", claims("authenticated", OPERATOR))  # user_type admin_ansut, which users write
+TENANT_CALLER = Caller("authenticated", claims("authenticated", TENANT))
+ANON = Caller("anon", '{"role": "anon"}')
+
+
+class Platforms(NamedTuple):
+    """One database as its superuser and as its owner, who is none."""
+
+    superuser: Database
+    owner: Database
 
 
 @pytest.fixture(params=PLATFORMS)
-def owner(templates: Templates, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """An empty database of each kind, as its owner, who is no superuser."""
+def empty(templates: Templates, request: pytest.FixtureRequest) -> Iterator[Platforms]:
     platform: Platform = request.param
-    superuser, owner = create_platform(templates, platform)
-    yield owner
-    templates.drop(superuser.name)
+    databases = Platforms(*create_platform(templates, platform))
+    yield databases
+    templates.drop(databases.superuser.name)
+
+
+@pytest.fixture
+def owner(empty: Platforms) -> Database:
+    """An empty database of each kind, as its owner, who is no superuser."""
+    return empty.owner
+
+
+@pytest.fixture
+def whole(templates: Templates) -> Iterator[Platforms]:
+    """Generation B, on a Supabase that grants everything to everyone."""
+    databases = Platforms(*create_platform(templates, "supabase before October 2026"))
+    make_generation_b(databases.owner)
+    yield databases
+    templates.drop(databases.superuser.name)
+
+
+@pytest.fixture
+def adopted(whole: Platforms) -> Platforms:
+    """The same after `upgrade head`."""
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    return whole
 
 
 def found(database: Database) -> dict[str, str | None]:
     with make_engine(database.url).connect() as connection:
-        return existing_tables(connection)
+        return {table.name: table.differences for table in adoption.existing_tables(connection)}
+
+
+def definitions(database: Database) -> list[str]:
+    """Return what pg_dump says of the schema, less the version table, which stays."""
+    dump = pg_dump(database, "--schema-only", "--exclude-table=public.alembic_version")
+    return [line for line in dump.splitlines() if line]
+
+
+def rows(database: Database) -> list[str]:
+    return sorted(pg_dump(database, "--data-only", "--inserts", "--exclude-table=public.alembic_version").splitlines())
+
+
+# --- told apart
 
 
 @pytest.mark.parametrize("half_way", [False, True])
 def test_the_platforms_tables_are_recognised(owner: Database, half_way: bool) -> None:  # noqa: FBT001
     make_generation_b(owner, half_way=half_way)
     assert found(owner) == (HALF_WAY if half_way else WHOLE)
-    message = Alembic(owner).refuses("upgrade", "head")
-    assert "  - api_keys : celle de la plateforme" in message
-    code, problems = check(owner)
-    assert code == 1
-    assert "api_keys (celle de la plateforme)" in problems["Révisions"][0]["message"]
 
 
 def test_the_fork_is_refused_by_table_and_column(owner: Database) -> None:
@@ -69,7 +115,7 @@ def test_the_fork_is_refused_by_table_and_column(owner: Database) -> None:
         assert f"  - {table} : {difference}" in message
     code, problems = check(owner)
     assert code == 1
-    assert all(difference in problems["Révisions"][0]["message"] for difference in differences.values())
+    assert all(difference in problems["Reprise"][0]["message"] for difference in differences.values())
 
 
 @pytest.mark.parametrize(
@@ -82,10 +128,15 @@ def test_the_fork_is_refused_by_table_and_column(owner: Database) -> None:
         ("alter table sms_logs add number int generated always as identity", None),
         ("truncate sms_logs; alter table sms_logs add tenant uuid not null", "inconnu et obligatoire : tenant"),
         ("alter table sms_logs drop column status_code", None),
+        ("alter table sms_logs add provider varchar(9)", "provider est character varying(9) au lieu de text"),
         ("drop index idx_sms_logs_status", None),
         (
+            "alter table sms_logs drop constraint sms_logs_partner_transaction_id_key",
+            "pas unique : partner_transaction_id",
+        ),
+        (
             "alter table sms_logs rename to logs; create view sms_logs as select * from logs",
-            "pas une table",
+            "pas une table ; pas unique : id, partner_transaction_id",
         ),
         (
             "alter table sms_logs drop column message, alter phone_number type varchar(20)",
@@ -120,4 +171,451 @@ def test_tables_of_other_names_and_schemas_are_nobodys_business(database_at: Cal
     database = database_at("empty")
     database.execute("create schema other; create table other.sms_logs (id int); create table sms_log (id int)")
     assert found(database) == {}
-    Alembic(database).succeeds("upgrade", "head", environment=PRODUCTION)
+    Alembic(database).succeeds("upgrade", "head")
+    assert database.value("select count(*) from montoit.adopted_tables") == 0
+
+
+# --- taken over and given back
+
+
+@pytest.mark.parametrize("half_way", [False, True])
+def test_taken_over_switched_on_and_off_and_given_back(empty: Platforms, half_way: bool) -> None:  # noqa: FBT001
+    owner = empty.owner
+    make_generation_b(owner, half_way=half_way)
+    before, rows_before = definitions(owner), rows(owner)
+    alembic = Alembic(owner)
+
+    result = alembic.succeeds("upgrade", "head")
+    assert "🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !" in result.out
+    assert owner.value("select count(*) from api_keys where service_name = 'intouch' and is_active") == 6
+    assert owner.value("select min(display_name) from api_keys where service_name = 'intouch'") == "intouch : base_url"
+    alembic.succeeds("downgrade", "-1")
+    message = alembic.refuses("downgrade", "base")
+    assert "api_keys : 6 lignes" in message
+    assert "sms_logs" not in message
+
+    alembic.succeeds(*GIVE_BACK)
+    assert definitions(owner) == before
+    assert rows(owner) == rows_before
+    alembic.succeeds("upgrade", "head")
+
+
+def test_every_row_of_others_is_as_it_was_while_we_are_there(whole: Platforms) -> None:
+    columns = dict(
+        whole.owner.rows(
+            "select attrelid::regclass::text, string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute"
+            " join pg_class on pg_class.oid = attrelid where relnamespace = 'public'::regnamespace and relkind = 'r'"
+            " and attnum > 0 group by 1"
+        )
+    )
+    ours = {"feature_flags": "false", "feature_flag_history": "actor = 'unknown'", "api_keys": "key_name is null"}
+
+    def everything(condition: dict[str, str]) -> dict[str, Any]:
+        return {
+            table: sorted(
+                map(str, whole.owner.rows(f"select {names} from {table} where {condition.get(table, 'true')}"))
+            )
+            for table, names in columns.items()
+        }
+
+    before = everything({"feature_flags": "false"})
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    assert everything(ours) == before
+    assert len(before) > 10
+
+
+def test_an_adoption_without_a_deployment_can_be_undone_without_permission(whole: Platforms) -> None:
+    before, rows_before = definitions(whole.owner), rows(whole.owner)
+    Alembic(whole.owner).succeeds("upgrade", "0006")
+    Alembic(whole.owner).succeeds("downgrade", "base")
+    assert (definitions(whole.owner), rows(whole.owner)) == (before, rows_before)
+
+
+def test_the_script_adopts_as_the_command_does(templates: Templates) -> None:
+    ends = []
+    for by_script in (False, True):
+        databases = Platforms(*create_platform(templates, "plain"))
+        make_generation_b(databases.owner)
+        if by_script:
+            result = with_psql(databases.owner, fill_in(script("upgrade", "head")))
+            assert (result.returncode, result.stderr) == (0, "")
+            assert re.search(r"2 \| feature_flags : ai_chatbot : 0 % → 100 % \(payant", result.stdout)
+        else:
+            Alembic(databases.owner).succeeds("upgrade", "head")
+        ends.append(re.sub(r"[0-9.]+ms|'<moment>'", "", state(databases.owner)))
+        templates.drop(databases.superuser.name)
+    assert ends[0] == ends[1]
+    assert PLACEHOLDERS["INTOUCH_PASSWORD"] not in ends[1]
+
+
+def test_rights_and_rules_are_those_of_a_fresh_database(adopted: Platforms, database: Database) -> None:
+    """But for what the admin page writes, and the function that only the platform has."""
+    Alembic(database).succeeds("upgrade", "head")
+    policies = "select tablename, policyname, roles::text, cmd, qual, with_check from pg_policies"
+    ours = f"({', '.join(repr(table) for table in (*WHOLE, 'payment_logs'))})"
+    assert adopted.owner.rows(f"{policies} where tablename in {ours} order by 1, 2") == database.rows(
+        f"{policies} where tablename in {ours} order by 1, 2"
+    )
+    grants = (
+        "select c.relname::text, a.grantee::regrole::text, a.privilege_type from pg_class c, aclexplode(c.relacl) a"
+        f" where c.relname in {ours} and a.grantee <> c.relowner"
+        " union all select p.proname::text, case a.grantee when 0 then 'public' else a.grantee::regrole::text end,"
+        " a.privilege_type from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a"
+        " where p.proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys') and a.grantee <> p.proowner"
+        " order by 1, 2, 3"
+    )
+    assert adopted.owner.rows(grants) == database.rows(grants)
+    columns = (
+        "select attname::text from pg_attribute, aclexplode(attacl) a where attrelid = 'public.api_keys'::regclass"
+        " and a.grantee = 'authenticated'::regrole order by 1"
+    )
+    assert adopted.owner.rows(columns) == [("environment",), ("is_active",), ("keys",)]
+    assert adopted.owner.rows(
+        "select a.grantee::regrole::text from pg_proc, aclexplode(proacl) a"
+        " where proname = 'log_api_usage' and a.grantee <> proowner"
+    ) == [("service_role",)]
+
+
+# --- the platform's callers
+
+MESSAGE = (
+    "insert into {log} (user_id, phone_number, message, type, partner_transaction_id, {reference}, status, status_code,"
+    f" status_message, raw_response) values ('{TENANT}', '+2250701020304', 'm', 'otp', 'new', 'i',"
+    " 'sent', 200, 'ok', null)"
+)
+
+
+def test_edge_functions_read_their_keys(adopted: Platforms) -> None:
+    assert value(adopted.superuser, SERVICE, "select get_api_keys('brevo')") == {"api_key": "legacy-brevo"}
+    assert value(adopted.superuser, SERVICE, "select get_api_keys('off')") == {}
+    assert len(value(adopted.superuser, SERVICE, "select get_api_keys('intouch')")) == 6
+    for caller in (ANON, TENANT_CALLER, SELF_MADE, ADMINISTRATOR):
+        assert attempt(adopted.superuser, caller, "select get_api_keys('brevo')") == DENIED
+
+
+def test_a_service_of_the_platforms_that_is_called_intouch_stays_its_own(whole: Platforms) -> None:
+    whole.owner.execute(
+        "insert into api_keys (service_name, display_name, keys) values ('intouch', 'InTouch', '{\"old\": \"x\"}')"
+    )
+    before = rows(whole.owner)
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "head")
+    keys = value(whole.superuser, SERVICE, "select get_api_keys('intouch')")
+    assert (keys["old"], keys["password"]) == ("x", PRODUCTION["INTOUCH_PASSWORD"])
+    alembic.succeeds("downgrade", "-1")
+    assert value(whole.superuser, SERVICE, "select get_api_keys('intouch')") == {"old": "x"}
+    alembic.succeeds(*GIVE_BACK)
+    assert rows(whole.owner) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        MESSAGE.format(log="sms_logs", reference="intouch_sms_id"),
+        MESSAGE.format(log="whatsapp_logs", reference="intouch_message_id"),
+        "insert into api_keys (service_name, display_name, keys) values ('new', 'New', '{\"api_key\": \"x\"}')",
+        "select log_api_usage('brevo', 'send', 'success')",
+    ],
+)
+def test_edge_functions_write(adopted: Platforms, statement: str) -> None:
+    assert attempt(adopted.superuser, SERVICE, statement) == 1
+    assert attempt(adopted.superuser, TENANT_CALLER, statement) == DENIED
+    assert attempt(adopted.superuser, ANON, statement) == DENIED
+
+
+@pytest.mark.parametrize(
+    ("statement", "administrator", "self_made"),
+    [
+        ("select * from api_keys where key_name is null", 25, 0),
+        ("update api_keys set is_active = not is_active where service_name = 'brevo'", 1, 0),
+        ("update api_keys set keys = '{\"api_key\": \"new\"}' where service_name = 'brevo'", 1, 0),
+        ("update api_keys set environment = 'sandbox' where service_name = 'brevo'", 1, 0),
+        ("update api_keys set service_name = 'evil' where service_name = 'brevo'", DENIED, DENIED),
+        ("update api_keys set is_active = false where service_name = 'intouch'", 6, 0),
+        ("select * from feature_flags", 39, 39),
+        ("update feature_flags set is_enabled = true where key = 'debug_mode'", 1, 0),
+        ("select * from feature_flag_history where actor <> 'unknown'", 22, 0),
+    ],
+)
+def test_administrators_go_on_and_self_made_ones_do_not(
+    adopted: Platforms, statement: str, administrator: int | str, self_made: int | str
+) -> None:
+    assert attempt(adopted.superuser, ADMINISTRATOR, statement) == administrator
+    assert attempt(adopted.superuser, SELF_MADE, statement) == self_made
+
+
+def test_administrators_move_no_credential_of_ours_to_another_environment(adopted: Platforms) -> None:
+    statement = "update api_keys set environment = 'sandbox' where service_name = 'intouch'"
+    assert attempt(adopted.superuser, ADMINISTRATOR, statement) == DENIED
+
+
+def test_who_is_named_administrates(adopted: Platforms) -> None:
+    adopted.owner.execute(f"insert into montoit.administrators (user_id) values ('{OPERATOR}')")
+    assert attempt(adopted.superuser, SELF_MADE, "select * from api_keys where key_name is null") == 25
+
+
+def test_foreign_keys_to_api_keys_hold(adopted: Platforms) -> None:
+    adopted.owner.execute(
+        "insert into service_providers (api_key_id) select id from api_keys where service_name = 'pdf'"
+    )
+    with pytest.raises(DBAPIError, match="violates foreign key"):
+        adopted.owner.execute("insert into service_providers (api_key_id) values (gen_random_uuid())")
+    assert (
+        adopted.owner.value(
+            "select count(*) from pg_constraint where confrelid = 'public.api_keys'::regclass and contype = 'f'"
+        )
+        == 5
+    )
+
+
+def test_a_service_has_one_row_as_before(adopted: Platforms) -> None:
+    with pytest.raises(DBAPIError, match="idx_api_keys_service_name"):
+        adopted.owner.execute("insert into api_keys (service_name, display_name) values ('brevo', 'Brevo again')")
+
+
+def test_a_change_of_a_flag_is_kept_when_the_flag_goes(adopted: Platforms) -> None:
+    with make_engine(adopted.superuser.url).begin() as connection:
+        connection.exec_driver_sql(f"set local role {ADMINISTRATOR.role}")
+        connection.exec_driver_sql(
+            "select set_config('request.jwt.claims', %(claims)s, true)", {"claims": ADMINISTRATOR.claims}
+        )
+        connection.exec_driver_sql("delete from feature_flags where key = 'debug_mode'")
+    assert adopted.owner.rows(
+        "select action, changed_by::text from feature_flag_history where flag_key = 'debug_mode' and actor <> 'unknown'"
+    ) == [("deleted", OPERATOR)]
+
+
+def test_roles_come_from_the_platforms_tables(adopted: Platforms) -> None:
+    """For targeting; whoever makes himself an administrator in his profile gets nothing by it."""
+    adopted.owner.execute(
+        "update feature_flags set is_enabled = true, rollout_percentage = 100 where key = 'debug_mode'"
+    )
+    for roles, served in (("{agence}", AGENCY), ("{user}", TENANT), ("{admin_ansut}", None), ("{admin}", OPERATOR)):
+        adopted.owner.execute(f"update feature_flags set allowed_roles = '{roles}' where key = 'debug_mode'")
+        for person in (TENANT, AGENCY, OPERATOR):
+            answer = value(adopted.superuser, SERVICE, f"select check_feature_flag('debug_mode', '{person}')")
+            assert answer is (person == served), (roles, person)
+
+
+# --- shares
+
+
+def test_flags_meant_for_everyone_reach_everyone(whole: Platforms) -> None:
+    meant = whole.owner.rows("select key from feature_flags where is_enabled order by key")
+    assert len(meant) == 15
+    stamps = "select max(updated_at) from feature_flags"
+    before = whole.owner.value(stamps)
+    result = Alembic(whole.owner).succeeds("upgrade", "0006")
+    assert whole.owner.value(stamps) == before
+    changed = whole.owner.rows(
+        "select flag_key from feature_flag_history where previous_value ->> 'rollout_percentage' = '0'"
+        " and new_value ->> 'rollout_percentage' = '100' order by flag_key"
+    )
+    assert changed == meant
+    for (key,) in meant:
+        assert re.search(rf"- {key} : 0 % → 100 %{' .payant' if key.startswith('ai_') else ''}", result.out)
+    assert value(whole.superuser, SERVICE, f"select check_feature_flag('monartisan', '{TENANT}')") is True
+
+
+def test_shares_are_left_where_the_operator_says_so(whole: Platforms) -> None:
+    alembic = Alembic(whole.owner)
+    for unclear in ("keep-rollout=oui", "keep-rolout=yes"):
+        assert "rien n'a été modifié" in alembic.refuses("-x", unclear, "upgrade", "head")
+    result = alembic.succeeds("-x", "keep-rollout=yes", "upgrade", "head")
+    assert whole.owner.value("select max(rollout_percentage) from feature_flags where key = 'monartisan'") == 0
+    assert "monartisan : actif, laissé à 0 %, ne sert plus personne" in result.out
+
+
+def test_a_share_that_somebody_chose_since_is_kept(whole: Platforms) -> None:
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "0006")
+    whole.owner.execute("update feature_flags set rollout_percentage = 30 where key = 'monartisan'")
+    alembic.succeeds(*GIVE_BACK)
+    shares = dict(whole.owner.rows("select key, rollout_percentage from feature_flags where is_enabled"))
+    assert shares.pop("monartisan") == 30
+    assert set(shares.values()) == {0}
+
+
+def test_flags_without_a_value_are_off_until_they_are_given_back(whole: Platforms) -> None:
+    whole.owner.execute(
+        "update feature_flags set is_enabled = null, allowed_roles = null, rollout_percentage = null"
+        " where key = 'debug_mode'"
+    )
+    before = rows(whole.owner)
+    alembic = Alembic(whole.owner)
+    result = alembic.succeeds("upgrade", "head")
+    assert "is_enabled" in result.out
+    assert value(whole.superuser, SERVICE, f"select check_feature_flag('debug_mode', '{TENANT}')") is False
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds(*GIVE_BACK)
+    assert [row for row in rows(whole.owner) if "feature_flags " in row] == [
+        row for row in before if "feature_flags " in row
+    ]
+
+
+# --- what operators are told
+
+
+def test_the_upgrade_lists_what_it_closed(whole: Platforms) -> None:
+    out = Alembic(whole.owner).succeeds("upgrade", "head").out
+    text = " ".join(out.split())
+    for told in (
+        "REPRISE DES TABLES EXISTANTES",
+        "règle « Admins can view » (select pour authenticated), retirée",
+        "fonction get_api_keys(text), remplacée",
+        "droits retirés à anon, authenticated, service_role",
+        "déclencheur trigger_log_feature_flag_change, remplacé",
+        f"perdent leurs droits d'administrateur (profiles.user_type) : {OPERATOR}",
+        "(on_conflict=service_name) échoue désormais",
+        "insert into montoit.administrators (user_id) values",
+    ):
+        assert told in text
+    assert max(map(len, out.splitlines())) <= 80
+    assert "REPRISE" not in Alembic(whole.owner).succeeds("upgrade", "head").out
+
+
+def test_check_describes_what_will_be_done_table_by_table(whole: Platforms) -> None:
+    before = pg_dump(whole.owner)
+    with make_engine(whole.owner.url).connect() as connection:
+        told = adoption.planned(connection)
+    assert pg_dump(whole.owner) == before
+    assert set(told) == set(WHOLE)
+    assert "colonnes ajoutées : endpoint, key_name, key_value, metadata, secret_id" in told["api_keys"]
+    assert any("ai_chatbot" in line and "0 % → 100 %" in line for line in told["feature_flags"])
+    assert any(OPERATOR in line for line in told["api_keys"])
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    with make_engine(whole.owner.url).connect() as connection:
+        done = adoption.done(connection)
+    for table, lines in told.items():  # whatever is closed is announced
+        announced = {line for line in lines if line.startswith(("règle", "droits", "fonction", "déclencheur"))}
+        assert announced == {line for line in done[table] if line.startswith(("règle", "droits", "fonction", "décl"))}
+    code, problems = check(whole.owner)
+    assert code == 0, problems
+
+
+def test_alembic_check_overlooks_what_was_there_and_nothing_else(adopted: Platforms) -> None:
+    alembic = Alembic(adopted.owner)
+    alembic.succeeds("check")
+    for surprise, named in (
+        ("alter table sms_logs add surprise text", "surprise"),
+        ("drop index idx_payment_logs_user_id", "idx_payment_logs_user_id"),
+        ("alter table whatsapp_logs drop column provider", "provider"),
+        ("create index idx_surprise on feature_flags (name)", "idx_surprise"),
+        ("alter table feature_flags alter is_enabled set default true", "is_enabled"),
+    ):
+        adopted.owner.execute(surprise)
+        result = alembic("check")
+        assert result.code != 0
+        assert named in result.err
+
+
+# --- awkward tables
+
+
+def test_rows_that_meet_no_constraint_of_ours_are_let_be(whole: Platforms) -> None:
+    whole.owner.execute("update sms_logs set status = 'queued' where partner_transaction_id = 'SMS_1'")
+    before = rows(whole.owner)
+    alembic = Alembic(whole.owner)
+    out = " ".join(alembic.succeeds("upgrade", "head").out.split())
+    assert "contrainte sms_logs_status_check non ajoutée : des lignes ne la respectent pas" in out
+    insert = (
+        "insert into sms_logs (phone_number, message, partner_transaction_id, status) values ('1', 'm', 'n', 'queued')"
+    )
+    assert attempt(whole.superuser, SERVICE, insert) == 1
+    alembic.succeeds(*GIVE_BACK)
+    assert rows(whole.owner) == before
+
+
+def test_history_of_a_flag_that_was_deleted_comes_back_without_it(whole: Platforms) -> None:
+    whole.owner.execute(
+        "insert into feature_flag_history (feature_flag_id, action, reason)"
+        " select id, 'updated', 'legacy' from feature_flags where key = 'debug_mode'"
+    )
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "0006")
+    whole.owner.execute("delete from feature_flags where key = 'debug_mode'")
+    alembic.succeeds(*GIVE_BACK)
+    assert whole.owner.value("select count(*) from feature_flag_history where reason = 'legacy'") == 1
+    assert (
+        whole.owner.value(
+            "select convalidated from pg_constraint where conname = 'feature_flag_history_feature_flag_id_fkey'"
+        )
+        is False
+    )
+
+
+def test_other_overloads_comments_and_switches_come_back(whole: Platforms) -> None:
+    whole.owner.execute(
+        """
+        create function get_api_keys(service text, environment text) returns jsonb language sql security definer as
+            'select keys from api_keys where service_name = $1';
+        comment on table api_keys is 'Theirs.';
+        comment on column sms_logs.user_id is 'Theirs, too.';
+        comment on function get_api_keys(text) is 'Theirs as well.';
+        alter table sms_logs disable row level security;
+        alter table feature_flags disable trigger trigger_log_feature_flag_change;
+        grant select (service_name, is_active) on api_keys to anon;
+        grant insert on sms_logs to authenticated with grant option;
+        create policy "Nobody" on whatsapp_logs as restrictive for delete to public using (false);
+        """
+    )
+    before = definitions(whole.owner)
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "head")
+    assert attempt(whole.superuser, ANON, "select service_name from api_keys") == DENIED
+    assert whole.owner.value("select count(*) from pg_proc where proname = 'get_api_keys'") == 1
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds(*GIVE_BACK)
+    assert definitions(whole.owner) == before
+
+
+def test_a_function_that_others_use_is_not_torn_from_them(whole: Platforms) -> None:
+    """Its place is taken and given back; whatever calls it never misses it."""
+    whole.owner.execute("create view theirs as select check_feature_flag('monartisan') as is_on")
+    before = definitions(whole.owner)
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "head")
+    assert whole.owner.value("select is_on from theirs") is True
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds(*GIVE_BACK)
+    assert definitions(whole.owner) == before
+
+
+LARGE = """
+insert into sms_logs (phone_number, message, partner_transaction_id, status, created_at)
+select '+2250701020304', repeat('m', 100), 'large_' || i, 'sent', now() - i * interval '1 minute'
+from generate_series(1, 60000) as i;
+"""
+
+
+def test_a_large_log_gets_its_indexes_while_others_write(whole: Platforms) -> None:
+    """One that an interruption left INVALID is built anew; the log is read for a constraint without being locked."""
+    whole.owner.execute(LARGE + "drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id")
+    whole.owner.execute("create index idx_sms_logs_user_id on sms_logs (user_id)")
+    whole.superuser.execute(
+        "update pg_index set indisvalid = false where indexrelid = 'idx_sms_logs_user_id'::regclass"
+    )
+    invalid = whole.owner.value("select 'idx_sms_logs_user_id'::regclass::oid")
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    assert whole.owner.rows(
+        "select indexrelid::regclass::text, indisvalid from pg_index join pg_class on pg_class.oid = indexrelid"
+        " where relname in ('idx_sms_logs_created_at', 'idx_sms_logs_user_id') order by 1"
+    ) == [("idx_sms_logs_created_at", True), ("idx_sms_logs_user_id", True)]
+    assert whole.owner.value("select 'idx_sms_logs_user_id'::regclass::oid") != invalid
+    assert whole.owner.value("select bool_and(convalidated) from pg_constraint where conrelid = 'sms_logs'::regclass")
+
+
+def test_the_script_leaves_large_indexes_to_be_run_alone(whole: Platforms) -> None:
+    whole.owner.execute(LARGE + "drop index idx_sms_logs_user_id")
+    result = with_psql(whole.owner, fill_in(script("upgrade", "head")))
+    assert result.returncode == 0, result.stderr
+    left = re.findall(r"À EXÉCUTER ENSUITE, SEUL : (.*?;)", result.stdout)
+    assert left == [
+        "alter table public.sms_logs validate constraint sms_logs_status_check;",
+        "create index concurrently idx_sms_logs_user_id on public.sms_logs (user_id);",
+    ]
+    for statement in left:
+        engine = make_engine(whole.owner.url).execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+    Alembic(whole.owner).succeeds("check")

@@ -125,7 +125,7 @@ def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> Non
 def test_existing_tables(database: Database) -> None:
     database.execute("create table sms_logs (id int)")
     code, problems = check(database)
-    assert (code, "sms_logs" in problems["Révisions"][0]["message"]) == (1, True)
+    assert (code, "sms_logs" in problems["Reprise"][0]["message"]) == (1, True)
 
 
 def test_a_newer_database(database_at: Callable[[str], Database]) -> None:

@@ -9,7 +9,7 @@ declare
     constraint_of text;
     table_of text;
 begin
-    update public.api_keys set is_active = false where service_name = 'intouch' and is_active;
+    update public.api_keys set is_active = false where service_name = 'intouch' and key_name is not null and is_active;
     set constraints all immediate;
 exception
     when others then

@@ -11,13 +11,13 @@ begin
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
         from public.api_keys as k
-        where k.service_name = service;
+        where k.service_name = service and k.key_name is not null;
     else
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, coalesce(k.key_value, s.decrypted_secret)
         from public.api_keys as k
         left join vault.decrypted_secrets as s on s.id = k.secret_id
-        where k.service_name = service;
+        where k.service_name = service and k.key_name is not null;
     end if;
 end;
 $$;

@@ -1,4 +1,5 @@
--- The roles that a user holds, for feature_flags.allowed_roles: targeting, not security.
+-- The roles that a user holds, for feature_flags.allowed_roles: targeting, not security. The platform's own role tables
+-- count where they are; profiles.user_type does not, which users write themselves.
 create or replace function montoit.roles_of(target_user uuid)
 returns text[]
 language plpgsql
@@ -7,12 +8,22 @@ set search_path = ''
 as $$
 declare
     roles text[] := '{}';
+    held text[];
 begin
     if exists (select from montoit.administrators where user_id = target_user) then
         roles := roles || 'admin'::text;
     end if;
     if target_user = montoit.current_user_id() then
         roles := roles || (montoit.jwt_claims() -> 'app_metadata' ->> 'role');
+    end if;
+    if to_regclass('public.user_roles') is not null then
+        execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
+        roles := roles || held;
+    end if;
+    if to_regclass('public.user_role_assignments') is not null then
+        execute 'select array_agg(role_type::text) from public.user_role_assignments where user_id = $1 and is_active'
+            into held using target_user;
+        roles := roles || held;
     end if;
     return roles;
 end;

@@ -74,7 +74,7 @@ begin
     end loop;
 
     update public.api_keys set is_active = false
-    where service_name = 'intouch' and environment <> target_environment and is_active;
+    where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active;
     set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
     return changed;
 exception

@@ -56,13 +56,53 @@ comment on table montoit.administrators is
 alter table montoit.administrators enable row level security;
 revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
+create table if not exists montoit.adopted_tables (
+    table_name text not null,
+    own_rows text default 'false' not null,
+    columns text[] not null,
+    indexes text[] not null,
+    constraints text[] not null,
+    adopted_at timestamptz default now() not null,
+    constraint adopted_tables_pkey primary key (table_name)
+);
+comment on table montoit.adopted_tables is
+    'Tables that were there before us, with what they had; `downgrade base` gives them back.';
+comment on column montoit.adopted_tables.own_rows is 'Condition, in SQL, of the rows that are ours and go.';
+
+create table if not exists montoit.adoption_steps (
+    id integer generated always as identity not null,
+    table_name text not null,
+    object text not null,
+    undo text not null,
+    told text,
+    constraint adoption_steps_pkey primary key (id)
+);
+comment on table montoit.adoption_steps is
+    'What was done to adopted tables, each step with the statement that undoes it; the last one goes first.';
+comment on column montoit.adoption_steps.told is 'What operators read of it; null: nothing.';
+
+alter table montoit.adopted_tables enable row level security;
+alter table montoit.adoption_steps enable row level security;
+revoke all on table montoit.adopted_tables, montoit.adoption_steps from public, anon, authenticated, service_role;
+revoke all on sequence montoit.adoption_steps_id_seq from public, anon, authenticated, service_role;
+
 alter table public.alembic_version enable row level security;
 revoke all on table public.alembic_version from public, anon, authenticated, service_role;
 """
 
 # What policies and the exposed functions call as their caller; the others are for the migration role.
 CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "sees_everything")
-FUNCTIONS = (*CALLED_BY_API_ROLES, "roles_of", "touch_updated_at", "refuse_to_lose_rows")
+FUNCTIONS = (
+    *CALLED_BY_API_ROLES,
+    "roles_of",
+    "touch_updated_at",
+    "refuse_to_lose_rows",
+    "adopt",
+    "fill_nulls",
+    "settle",
+    "settled",
+    "give_back",
+)
 
 
 def upgrade() -> None:
@@ -84,6 +124,8 @@ def downgrade() -> None:
         run(f"drop function montoit.{function};")
     run(
         """
+        drop table montoit.adoption_steps;
+        drop table montoit.adopted_tables;
         drop table montoit.administrators;
         drop schema montoit;
         """

@@ -1,6 +1,6 @@
 """Feature flags, their history and overrides."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from migrations.statements import KEEP_ROLLOUT, is_allowed, refuse_to_lose_rows, run, run_file
 
 revision = "0002"
 down_revision = "0001"
@@ -8,7 +8,7 @@ down_revision = "0001"
 before_downgrade = refuse_to_lose_rows
 
 TABLES = """
-create table public.feature_flags (
+create table montoit.feature_flags (
     id uuid default gen_random_uuid() not null,
     key text not null,
     name text not null,
@@ -30,19 +30,20 @@ create table public.feature_flags (
         check (credentials_status in ('not_configured', 'sandbox', 'production')),
     constraint feature_flags_rollout_percentage_check check (rollout_percentage between 0 and 100)
 );
-comment on table public.feature_flags is 'Capabilities of the platform, each served to a share of its users.';
-comment on column public.feature_flags.key is 'Stable name that callers ask for.';
-comment on column public.feature_flags.name is 'Name that operators read, in French.';
-comment on column public.feature_flags.description is 'What it does; null: the name says it.';
-comment on column public.feature_flags.credentials_status is
+comment on table montoit.feature_flags is 'Capabilities of the platform, each served to a share of its users.';
+comment on column montoit.feature_flags.key is 'Stable name that callers ask for.';
+comment on column montoit.feature_flags.name is 'Name that operators read, in French.';
+comment on column montoit.feature_flags.description is 'What it does; null: the name says it.';
+comment on column montoit.feature_flags.credentials_status is
     'Environment whose credentials serve the flag; not_configured blocks one that requires them.';
-comment on column public.feature_flags.rollout_percentage is
+comment on column montoit.feature_flags.rollout_percentage is
     'Share of users in percent; counts only while is_enabled.';
-comment on column public.feature_flags.allowed_roles is 'Roles that may use it; empty: everyone.';
-comment on column public.feature_flags.created_by is 'User who made it; null: a migration.';
-comment on column public.feature_flags.updated_by is 'User who changed it last; null: a migration.';
+comment on column montoit.feature_flags.allowed_roles is 'Roles that may use it; empty: everyone.';
+comment on column montoit.feature_flags.created_by is 'User who made it; null: a migration.';
+comment on column montoit.feature_flags.updated_by is 'User who changed it last; null: a migration.';
+select montoit.settle('feature_flags');
 
-create table public.feature_flag_history (
+create table montoit.feature_flag_history (
     id uuid default gen_random_uuid() not null,
     feature_flag_id uuid not null,
     flag_key text not null,
@@ -58,17 +59,17 @@ create table public.feature_flag_history (
         check (action in ('created', 'enabled', 'disabled', 'updated', 'deleted'))
 );
 create index idx_feature_flag_history_feature_flag_id_changed_at
-    on public.feature_flag_history (feature_flag_id, changed_at);
-comment on table public.feature_flag_history is
+    on montoit.feature_flag_history (feature_flag_id, changed_at);
+comment on table montoit.feature_flag_history is
     'Every change of a feature flag: who, what and why. Written by a trigger only.';
-comment on column public.feature_flag_history.feature_flag_id is 'No foreign key: history outlives the flag.';
-comment on column public.feature_flag_history.previous_value is 'The row before; null: it was created.';
-comment on column public.feature_flag_history.new_value is 'The row after; null: it was deleted.';
-comment on column public.feature_flag_history.changed_by is 'The JWT''s user; null: nobody signed in.';
-comment on column public.feature_flag_history.actor is 'Database role that made the change.';
-comment on column public.feature_flag_history.reason is 'Why, where the author said so.';
+comment on column montoit.feature_flag_history.feature_flag_id is 'No foreign key: history outlives the flag.';
+comment on column montoit.feature_flag_history.previous_value is 'The row before; null: it was created.';
+comment on column montoit.feature_flag_history.new_value is 'The row after; null: it was deleted.';
+comment on column montoit.feature_flag_history.changed_by is 'The JWT''s user; null: nobody signed in.';
+comment on column montoit.feature_flag_history.actor is 'Database role that made the change.';
+comment on column montoit.feature_flag_history.reason is 'Why, where the author said so.';
 
-create table public.feature_flag_overrides (
+create table montoit.feature_flag_overrides (
     id uuid default gen_random_uuid() not null,
     feature_flag_id uuid not null,
     user_id uuid not null,
@@ -82,9 +83,10 @@ create table public.feature_flag_overrides (
     constraint feature_flag_overrides_feature_flag_id_fkey
         foreign key (feature_flag_id) references public.feature_flags (id) on delete cascade
 );
-comment on table public.feature_flag_overrides is 'A flag''s answer for one user, whatever its rollout says.';
-comment on column public.feature_flag_overrides.expires_at is 'End of the exception; null: never.';
-comment on column public.feature_flag_overrides.created_by is 'User who made it; null: a migration.';
+comment on table montoit.feature_flag_overrides is 'A flag''s answer for one user, whatever its rollout says.';
+comment on column montoit.feature_flag_overrides.expires_at is 'End of the exception; null: never.';
+comment on column montoit.feature_flag_overrides.created_by is 'User who made it; null: a migration.';
+select montoit.settle('feature_flag_history', 'feature_flag_overrides');
 
 alter table public.feature_flags enable row level security;
 alter table public.feature_flag_history enable row level security;
@@ -93,13 +95,24 @@ revoke all on table public.feature_flags, public.feature_flag_history, public.fe
     from public, anon, authenticated, service_role;
 """
 
-# Before the trigger exists: seeding is no change, and leaves no history.
+# Before the trigger exists: seeding is no change, and leaves no history. Of a platform that has its own flags, only
+# InTouch's are our business: one that was removed there must not come back.
 SEED = """
-insert into public.feature_flags
-    (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
-select key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage
-from montoit.feature_flag_seed
-on conflict (key) do nothing;
+with seeded as (
+    insert into public.feature_flags
+        (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
+    select key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage
+    from montoit.feature_flag_seed
+    where not exists (select from public.feature_flags) or key in (
+        'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
+        'sms_notifications', 'whatsapp_notifications'
+    )
+    on conflict (key) do nothing
+    returning key
+)
+update montoit.adopted_tables
+set own_rows = format('key = any (%L)', array(select key from seeded))
+where table_name = 'feature_flags';
 """
 
 TRIGGERS = """
@@ -125,13 +138,16 @@ grant execute on function
 
 def before_upgrade() -> None:
     """Look at the tables that are there before anything is written."""
+    is_allowed(KEEP_ROLLOUT)
     run_file("refuse_existing_tables_v01")
 
 
 def upgrade() -> None:
     """Create the tables, fill in the flags, start to keep history, then open what each role may see."""
+    run(f"select set_config('montoit.keep_rollout', '{'yes' if is_allowed(KEEP_ROLLOUT) else 'no'}', true);")
     run(TABLES)
     run_file("feature_flag_seed_v01")
+    run_file("adopt_feature_flags_v01")
     run(SEED)
     run_file("record_flag_change_v01")
     run(TRIGGERS)
@@ -142,6 +158,7 @@ def upgrade() -> None:
     run_file("check_feature_flag_v01")
     run_file("check_feature_flags_v01")
     run(FUNCTION_GRANTS)
+    run("select montoit.settled('feature_flags', 'feature_flag_history', 'feature_flag_overrides');")
 
 
 def downgrade() -> None:
@@ -153,15 +170,15 @@ def downgrade() -> None:
     refuse_to_lose_rows()
     run(
         """
-        drop function public.check_feature_flags;
-        drop function public.check_feature_flag;
+        select montoit.give_back('feature_flag_overrides');
+        select montoit.give_back('feature_flag_history');
+        select montoit.give_back(
+            'feature_flags', 'public.check_feature_flag(text, uuid)', 'public.check_feature_flags(uuid)'
+        );
         drop function montoit.check_flags;
         drop function montoit.check_flag;
         drop function montoit.bucket;
-        drop table public.feature_flag_overrides;
-        drop table public.feature_flags;
         drop function montoit.record_flag_change;
-        drop table public.feature_flag_history;
         drop view montoit.feature_flag_seed;
         """
     )

@@ -8,7 +8,7 @@ down_revision = "0002"
 before_downgrade = refuse_to_lose_rows
 
 TABLE = """
-create table public.api_keys (
+create table montoit.api_keys (
     id uuid default gen_random_uuid() not null,
     service_name text not null,
     key_name text not null,
@@ -27,12 +27,14 @@ create table public.api_keys (
     constraint api_keys_environment_check check (environment in ('sandbox', 'production')),
     constraint api_keys_one_store_check check (key_value is null or secret_id is null)
 );
-comment on table public.api_keys is
+comment on table montoit.api_keys is
     'Credentials of the services that the platform calls. For the service role alone.';
-comment on column public.api_keys.key_value is 'The secret itself; null: it is in the Vault, see secret_id.';
-comment on column public.api_keys.secret_id is 'The secret''s id in the Vault; null: it is in key_value.';
-comment on column public.api_keys.endpoint is 'Root of the service''s API.';
-comment on column public.api_keys.last_used_at is 'Last read by a caller; null: never.';
+comment on column montoit.api_keys.key_value is 'The secret itself; null: it is in the Vault, see secret_id.';
+comment on column montoit.api_keys.secret_id is 'The secret''s id in the Vault; null: it is in key_value.';
+comment on column montoit.api_keys.endpoint is 'Root of the service''s API.';
+comment on column montoit.api_keys.last_used_at is 'Last read by a caller; null: never.';
+
+select montoit.settle('api_keys');
 
 alter table public.api_keys enable row level security;
 revoke all on table public.api_keys from public, anon, authenticated, service_role;
@@ -44,7 +46,7 @@ create or replace trigger touch_updated_at
 
 GRANTS = """
 revoke all on function
-    montoit.store_credentials, montoit.deactivate_credentials, montoit.raise_without_values,
+    montoit.keep_credential, montoit.store_credentials, montoit.deactivate_credentials, montoit.raise_without_values,
     montoit.read_credentials, public.get_api_keys
     from public, anon, authenticated, service_role;
 grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
@@ -66,6 +68,8 @@ $$;
 def upgrade() -> None:
     """Create the table, open what each role may see, and add the functions that fill and read it."""
     run(TABLE)
+    run_file("keep_credential_v01")
+    run_file("adopt_api_keys_v01")
     run_file("api_keys_policies_v01")
     run_file("read_credentials_v01")
     run_file("raise_without_values_v01")
@@ -73,6 +77,7 @@ def upgrade() -> None:
     run_file("deactivate_credentials_v01")
     run_file("get_api_keys_v01")
     run(GRANTS)
+    run("select montoit.settled('api_keys');")
 
 
 def downgrade() -> None:
@@ -82,11 +87,11 @@ def downgrade() -> None:
     run(DROP_SECRETS)
     run(
         """
-        drop function public.get_api_keys;
+        select montoit.give_back('api_keys', 'public.get_api_keys(text)');
         drop function montoit.deactivate_credentials;
         drop function montoit.store_credentials;
         drop function montoit.raise_without_values;
         drop function montoit.read_credentials;
-        drop table public.api_keys;
+        drop function montoit.keep_credential;
         """
     )

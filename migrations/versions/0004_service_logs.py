@@ -10,7 +10,7 @@ before_downgrade = refuse_to_lose_rows
 # Columns of a fixed size come first, then what every count looks at: a row is read up to the last column that is asked
 # for, and without gaps it is a few bytes shorter.
 TABLES = """
-create table public.payment_logs (
+create table montoit.payment_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     created_at timestamptz default now() not null,
@@ -34,13 +34,13 @@ create table public.payment_logs (
     constraint payment_logs_status_check
         check (status in ('pending', 'processing', 'success', 'failed', 'cancelled'))
 );
-comment on table public.payment_logs is 'Mobile-money payments asked of InTouch.';
-comment on column public.payment_logs.amount is 'FCFA.';
-comment on column public.payment_logs.phone_number is 'Payer''s number; null: not given.';
-comment on column public.payment_logs.intouch_transaction_id is 'InTouch''s reference; null: none yet.';
-comment on column public.payment_logs.raw_callback is 'InTouch''s call back; null: none yet.';
+comment on table montoit.payment_logs is 'Mobile-money payments asked of InTouch.';
+comment on column montoit.payment_logs.amount is 'FCFA.';
+comment on column montoit.payment_logs.phone_number is 'Payer''s number; null: not given.';
+comment on column montoit.payment_logs.intouch_transaction_id is 'InTouch''s reference; null: none yet.';
+comment on column montoit.payment_logs.raw_callback is 'InTouch''s call back; null: none yet.';
 
-create table public.sms_logs (
+create table montoit.sms_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     created_at timestamptz default now() not null,
@@ -58,10 +58,10 @@ create table public.sms_logs (
     constraint sms_logs_partner_transaction_id_key unique (partner_transaction_id),
     constraint sms_logs_status_check check (status in ('pending', 'sent', 'delivered', 'failed'))
 );
-comment on table public.sms_logs is 'SMS sent through InTouch.';
-comment on column public.sms_logs.intouch_sms_id is 'InTouch''s reference; null: none yet.';
+comment on table montoit.sms_logs is 'SMS sent through InTouch.';
+comment on column montoit.sms_logs.intouch_sms_id is 'InTouch''s reference; null: none yet.';
 
-create table public.whatsapp_logs (
+create table montoit.whatsapp_logs (
     id uuid default gen_random_uuid() not null,
     user_id uuid,
     created_at timestamptz default now() not null,
@@ -85,10 +85,12 @@ create table public.whatsapp_logs (
     constraint whatsapp_logs_status_check
         check (status in ('pending', 'sent', 'delivered', 'read', 'failed'))
 );
-comment on table public.whatsapp_logs is 'WhatsApp messages sent through InTouch.';
-comment on column public.whatsapp_logs.intouch_message_id is 'InTouch''s reference; null: none yet.';
-comment on column public.whatsapp_logs.raw_callback is 'InTouch''s call back; null: none yet.';
+comment on table montoit.whatsapp_logs is 'WhatsApp messages sent through InTouch.';
+comment on column montoit.whatsapp_logs.intouch_message_id is 'InTouch''s reference; null: none yet.';
+comment on column montoit.whatsapp_logs.raw_callback is 'InTouch''s call back; null: none yet.';
+"""
 
+TRIGGERS = """
 create or replace trigger touch_updated_at before update on public.payment_logs
     for each row execute function montoit.touch_updated_at();
 create or replace trigger touch_updated_at before update on public.whatsapp_logs
@@ -96,12 +98,15 @@ create or replace trigger touch_updated_at before update on public.whatsapp_logs
 """
 
 # What the three have in common.
+COMMENTS = """
+comment on column montoit.{table}.user_id is 'Whom it concerns; null: nobody signed in.';
+comment on column montoit.{table}.partner_transaction_id is 'Our own reference.';
+comment on column montoit.{table}.status_code is 'InTouch''s code; null: no answer yet.';
+comment on column montoit.{table}.status_message is 'InTouch''s words; null: no answer yet.';
+comment on column montoit.{table}.raw_response is 'InTouch''s answer; null: none yet.';
+"""
+
 CLOSE = """
-comment on column public.{table}.user_id is 'Whom it concerns; null: nobody signed in.';
-comment on column public.{table}.partner_transaction_id is 'Our own reference.';
-comment on column public.{table}.status_code is 'InTouch''s code; null: no answer yet.';
-comment on column public.{table}.status_message is 'InTouch''s words; null: no answer yet.';
-comment on column public.{table}.raw_response is 'InTouch''s answer; null: none yet.';
 alter table public.{table} enable row level security;
 revoke all on table public.{table} from public, anon, authenticated, service_role;
 """
@@ -113,8 +118,13 @@ def upgrade() -> None:
     """Create the tables, and open what each role may see."""
     run(TABLES)
     for table in LOGS:
+        run(COMMENTS.format(table=table))
+    run("select montoit.settle('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    run(TRIGGERS)
+    for table in LOGS:
         run(CLOSE.format(table=table))
     run_file("service_logs_policies_v01")
+    run("select montoit.settled('payment_logs', 'sms_logs', 'whatsapp_logs');")
 
 
 def downgrade() -> None:
@@ -122,4 +132,4 @@ def downgrade() -> None:
     run("lock table public.payment_logs, public.sms_logs, public.whatsapp_logs in access exclusive mode;")
     refuse_to_lose_rows()
     for table in reversed(LOGS):
-        run(f"drop table public.{table};")
+        run(f"select montoit.give_back('{table}');")

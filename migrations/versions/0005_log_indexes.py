@@ -1,28 +1,21 @@
-"""Indexes of the logs."""
+"""Indexes of the logs, and the constraints of adopted ones validated."""
 
-from migrations.statements import refuse_to_lose_rows, run
+from migrations.statements import refuse_to_lose_rows, run, run_alone, run_file
 
 revision = "0005"
 down_revision = "0004"
 
 before_downgrade = refuse_to_lose_rows
 
-INDEXES = [
-    (f"idx_{table}_{column}", table, column)
-    for table in ("payment_logs", "sms_logs", "whatsapp_logs")
-    for column in ("created_at", "user_id")
-]
-
 
 def upgrade() -> None:
-    """Create the indexes on tables that are still empty."""
+    """Do at once what empty and small logs lack, and one by one, while others write, what large adopted ones do."""
     run("set local statement_timeout = 0;")
-    for index, table, column in INDEXES:
-        run(f"create index {index} on public.{table} ({column});")
+    run_file("finish_logs_v01")
+    run_alone("unfinished_logs")
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the indexes that are ours."""
     refuse_to_lose_rows()
-    for index, _table, _column in reversed(INDEXES):
-        run(f"drop index public.{index};")
+    run_file("drop_log_indexes_v01")

@@ -234,7 +234,8 @@ begin
             'sms_notifications', 'whatsapp_notifications'
         )
       and (is_enabled or credentials_status <> 'not_configured');
-    select count(*) into credentials from public.api_keys where service_name = 'intouch' and is_active;
+    select count(*) into credentials
+    from public.api_keys where service_name = 'intouch' and key_name is not null and is_active;
     if (services, credentials) is distinct from (0, 0) then
         raise exception using
             errcode = 'MT002',

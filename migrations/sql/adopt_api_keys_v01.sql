@@ -1,0 +1,70 @@
+-- What only an adopted api_keys needs: room for InTouch's six rows beside a row for each of the platform's services, and
+-- the columns that its admin page writes.
+do $$
+declare
+    unique_of record;
+    administrators text;
+    path text := current_setting('search_path');
+begin
+    if not exists (select from montoit.adopted_tables where table_name = 'api_keys') then
+        return;
+    end if;
+    update montoit.adopted_tables
+    set own_rows = 'key_name is not null', indexes = indexes || 'idx_api_keys_service_name'::text
+    where table_name = 'api_keys';
+
+    perform set_config('search_path', '', true); -- definitions come with their schemas
+    for unique_of in
+        select indexrelid::regclass as index_name, conname, pg_get_constraintdef(pg_constraint.oid) as definition,
+               pg_get_indexdef(indexrelid) as index_definition
+        from pg_catalog.pg_index
+        left join pg_catalog.pg_constraint on conindid = indexrelid and contype = 'u'
+        where indrelid = 'public.api_keys'::regclass and indisunique and indpred is null
+          and pg_get_indexdef(indexrelid, 1, false) = 'service_name' and indnkeyatts = 1
+    loop
+        if unique_of.conname is null then
+            perform montoit.adopt(
+                'api_keys', format('index %s', unique_of.index_name),
+                format('drop index %s', unique_of.index_name), unique_of.index_definition
+            );
+        else
+            perform montoit.adopt(
+                'api_keys', format('constraint %I', unique_of.conname),
+                format('alter table public.api_keys drop constraint %I', unique_of.conname),
+                format('alter table public.api_keys add constraint %I %s', unique_of.conname, unique_of.definition),
+                'service_name reste unique par service de la plateforme, mais un upsert sur conflit de service_name '
+                '(on_conflict=service_name) échoue désormais : passez par id, ou par update puis insert'
+            );
+        end if;
+        if to_regclass('public.idx_api_keys_service_name') is null then
+            perform montoit.adopt(
+                'api_keys', 'index idx_api_keys_service_name',
+                'create unique index idx_api_keys_service_name on public.api_keys (service_name) where key_name is null',
+                'drop index if exists public.idx_api_keys_service_name'
+            );
+        end if;
+    end loop;
+    perform set_config('search_path', path, true);
+
+    -- Users write that column themselves: it makes nobody an administrator any more.
+    if exists (
+        select from pg_catalog.pg_attribute where attrelid = to_regclass('public.profiles') and attname = 'user_type'
+    ) then
+        execute $query$
+            select string_agg(id::text, ', ') from (
+                -- include platform_administrators
+            ) as found
+        $query$ into administrators;
+        insert into montoit.adoption_steps (table_name, object, undo, told)
+        select 'api_keys', 'administrators', 'select',
+               'perdent leurs droits d''administrateur (profiles.user_type) : ' || administrators
+        where administrators is not null;
+    end if;
+
+    create trigger keep_credential_insert before insert on public.api_keys
+        for each row when (new.key_name is not null) execute function montoit.keep_credential();
+    create trigger keep_credential_update before update of environment on public.api_keys
+        for each row when (old.key_name is not null) execute function montoit.keep_credential();
+    grant update (keys, environment) on table public.api_keys to authenticated;
+end;
+$$;

@@ -1,0 +1,141 @@
+-- What the tables of our names that exist already let others do, each with the statement that ends it and the one that
+-- brings it back: row level security as it is, triggers that ours replace, policies, functions, grants.
+select table_name, object, ends, restores, told
+from (
+    with tables as (
+        select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
+        from pg_catalog.pg_class
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
+            'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys', 'sms_logs', 'whatsapp_logs'
+        )
+    ),
+    functions as (
+        select
+            case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
+            format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
+            format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
+            -- Ours takes its place, and whatever depends on it stays.
+            (proname, pg_get_function_identity_arguments(oid), pg_get_function_result(oid)) in (
+                ('check_feature_flag', 'flag_key text, user_id uuid', 'boolean'),
+                ('check_feature_flags', 'user_id uuid', 'jsonb'),
+                ('get_api_keys', 'service text', 'jsonb')
+            ) as is_replaced,
+            proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
+        from pg_catalog.pg_proc
+        where pronamespace = 'public'::regnamespace and prokind = 'f'
+          and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
+    ),
+    grants as ( -- in the order in which they were given, so that the restored list is the same
+        select
+            table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
+            acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+        from tables
+        cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
+            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+        where acl.grantee <> relowner
+        union all
+        select
+            table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
+            acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
+        from tables
+        join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
+        cross join aclexplode(attacl)
+            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+        where acl.grantee <> relowner
+        union all
+        select
+            table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+        from functions
+        cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+        where acl.grantee <> proowner
+    ),
+    granted as (
+        select
+            table_name, kind, object, short,
+            string_agg(distinct role, ', ') as roles,
+            string_agg(
+                format(
+                    'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
+                    case when is_grantable then ' with grant option' end
+                ),
+                ' ' order by position
+            ) as statements
+        from grants
+        cross join lateral (
+            select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
+        ) as named
+        group by table_name, kind, object, short
+    )
+    select 1 as step, table_name, 'row level security' as object,
+        format('alter table public.%I enable row level security', table_name) as ends,
+        format('alter table public.%I disable row level security', table_name) as restores,
+        'accès sans règles (row level security était éteinte)' as told
+    from tables where not relrowsecurity
+    union all
+    select 1, table_name, 'forced row level security',
+        format('alter table public.%I no force row level security', table_name),
+        format('alter table public.%I force row level security', table_name), null
+    from tables where relforcerowsecurity
+    union all
+    select 2, table_name, format('trigger %I', tgname),
+        format('drop trigger %I on public.%I', tgname, table_name),
+        pg_get_triggerdef(pg_trigger.oid) || case tgenabled
+            when 'D' then format('; alter table public.%I disable trigger %I', table_name, tgname)
+            when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
+            when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
+            else ''
+        end,
+        format('déclencheur %s, remplacé', tgname)
+    from pg_catalog.pg_trigger
+    join tables on tables.oid = tgrelid
+    join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+    where not tgisinternal and table_name in ('feature_flags', 'whatsapp_logs')
+      and prosrc ~* 'feature_flag_history|new\.updated_at'
+    union all
+    select 3, table_name, format('policy %I', polname),
+        format('drop policy %I on public.%I', polname, table_name),
+        format(
+            'create policy %I on public.%I as %s for %s to %s%s%s', polname, table_name,
+            case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
+            ' using (' || pg_get_expr(polqual, polrelid) || ')',
+            ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
+        ),
+        format('règle « %s » (%s pour %s), retirée', polname, command, roles)
+    from pg_catalog.pg_policy
+    join tables on tables.oid = polrelid
+    cross join lateral (
+        select
+            case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+                else 'all' end as command,
+            (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
+             from unnest(polroles) as role) as roles
+    ) as described
+    union all
+    select 4, table_name, format('function %s', signature),
+        case
+            when is_replaced then 'select'
+            when proname = 'log_api_usage' then format(
+                'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
+                signature
+            )
+            else format('drop function %s', signature)
+        end,
+        format(
+            '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
+            signature, (select statements from granted where object = signature)
+        ),
+        format('fonction %s, %s', short, case
+            when proname = 'log_api_usage' then 'gardée pour service_role seul'
+            when is_replaced then 'remplacée'
+            else 'retirée'
+        end)
+    from functions
+    union all
+    -- Before the functions above are changed, or given to service_role.
+    select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
+        format('revoke all on %s %s from %s', kind, object, roles),
+        case kind when 'table' then statements else 'select' end, -- a function's come back with it
+        format('droits retirés à %s%s', roles, ' sur ' || short)
+    from granted
+) as access
+order by table_name, step, object

@@ -26,12 +26,12 @@ select get_api_keys('intouch');
 """
 
 
-def load(
-    server: embedded.Server, database: str, clients: int, duration: int, directory: Path
+def load(  # noqa: PLR0913, PLR0917
+    server: embedded.Server, database: str, clients: int, duration: int, directory: Path, statements: str = SCRIPT
 ) -> tuple[int, int, float]:
     """Run the load; return the transactions done, those that failed, and the longest in milliseconds."""
     script = directory / "load.sql"
-    script.write_text(SCRIPT)
+    script.write_text(statements)
     for log in directory.glob("pgbench_log.*"):
         log.unlink()
     result = subprocess.run(

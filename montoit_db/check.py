@@ -166,14 +166,21 @@ select
     (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r
      where not exists (select from pg_roles where rolname = r)),
     (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
-    (select array_agg(c.oid::regclass::text order by 1) from pg_class as c
-     where c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
-       and not pg_has_role(c.relowner, 'usage'))
+    (select array_agg(name order by name) from (
+         select c.oid::regclass::text as name from pg_class as c
+         where c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
+           and not pg_has_role(c.relowner, 'usage')
+         union all
+         select p.oid::regprocedure::text from pg_proc as p
+         where p.pronamespace = 'public'::regnamespace and p.proname = any(%(functions)s)
+           and not pg_has_role(p.proowner, 'usage')
+     ) as others)
 """
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    row = connection.exec_driver_sql(_RIGHTS, {"tables": [*deployment.OUR_TABLES, "alembic_version"]}).one()
+    names = {"tables": [*deployment.OUR_TABLES, "alembic_version"], "functions": [*adoption.FUNCTIONS]}
+    row = connection.exec_driver_sql(_RIGHTS, names).one()
     role, may_create_schema, may_create_temporary, may_create_tables, missing_roles, may_create_roles, others = row
     problems = [
         (may_create_schema, "créer le schéma montoit", "grant create on database … to"),

@@ -493,6 +493,13 @@ def test_check_describes_what_will_be_done_table_by_table(whole: Platforms) -> N
     assert code == 0, problems
 
 
+def test_check_names_the_functions_that_the_role_cannot_replace(whole: Platforms) -> None:
+    whole.superuser.execute("alter function log_api_usage owner to postgres")
+    code, problems = check(whole.owner)
+    assert code == 1
+    assert "log_api_usage" in problems["Droits"][0]["message"]
+
+
 def test_alembic_check_overlooks_what_was_there_and_nothing_else(adopted: Platforms) -> None:
     alembic = Alembic(adopted.owner)
     alembic.succeeds("check")

@@ -22,7 +22,6 @@ begin
     end loop;
     if not exists (select from montoit.adopted_tables where table_name = name) then
         execute format('drop table public.%I', name);
-        return;
     end if;
     for step in select id, undo from montoit.adoption_steps where table_name = name order by id desc loop
         execute step.undo;

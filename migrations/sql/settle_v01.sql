@@ -49,6 +49,13 @@ begin
         wanted := format('montoit.%I', name)::regclass;
         existing := to_regclass(format('public.%I', name));
         is_log := name like '%\_logs';
+        -- Functions of theirs may be there without the table.
+        for part in
+            -- include legacy_access
+        loop
+            continue when part.table_name <> name;
+            perform montoit.adopt(name, part.object, part.ends, part.restores, part.told);
+        end loop;
         if existing is null then
             delete from montoit.adopted_tables where table_name = name;
             execute format('alter table %s set schema public', wanted);
@@ -65,13 +72,6 @@ begin
         )
         on conflict (table_name) do update set
             columns = excluded.columns, indexes = excluded.indexes, constraints = excluded.constraints;
-
-        for part in
-            -- include legacy_access
-        loop
-            continue when part.table_name <> name;
-            perform montoit.adopt(name, part.object, part.ends, part.restores, part.told);
-        end loop;
 
         if obj_description(wanted, 'pg_class') is distinct from obj_description(existing, 'pg_class') then
             perform montoit.adopt(

@@ -1,0 +1,83 @@
+"""Taking over a large log of the platform's while others write to it, and whether any client waits for us.
+
+    python -m benchmarks.adoption [--rows 5000000] [--clients 8] [--seconds 60] [--binaries DIRECTORY]
+
+The database is the platform's of 2025 (tests/generations.py), with that many rows in sms_logs and without the two
+indexes that we want, so that both are built; pgbench inserts without a pause while `upgrade head` goes from nothing to
+the activation. Printed are the failed transactions and the longest one, with the upgrade and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks.commands import ROOT, Databases, facts, seconds
+from benchmarks.load import load
+from montoit_db import embedded
+from montoit_db.database import make_engine
+from tests.database import Database
+from tests.generations import make_generation_b
+
+API_ROLES = "create role anon; create role authenticated; create role service_role bypassrls"
+FILL = """
+insert into sms_logs (phone_number, message, partner_transaction_id, status, status_code, status_message, created_at)
+select '+225070102' || i % 10000, repeat('m', 120), 'old_' || i, (array['sent', 'delivered', 'failed'])[1 + i % 3],
+       200, 'ok', now() - i * interval '6 seconds'
+from generate_series(1, {rows}) as i
+"""
+SCRIPT = """insert into sms_logs
+    (phone_number, message, type, partner_transaction_id, intouch_sms_id, status, status_code, raw_response)
+values ('+2250701020304', 'Bonjour', 'otp', gen_random_uuid(), 'i', 'sent', 200, '{"status": "SUCCESSFUL"}');
+"""
+HEAD_START = 5  # seconds of load before the upgrade begins
+
+
+def main() -> None:
+    """Fill, load without us, load with the upgrade, and print both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--binaries", type=Path, default=None)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="montoit-adoption-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with embedded.server(directory / "server", ("max_wal_size=8GB",), arguments.binaries) as server:
+            url = Databases(server).clone("template1", "adoption")
+            database = Database(url)
+            database.execute(API_ROLES)
+            make_generation_b(database)
+            database.execute("drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id")
+            database.execute(FILL.format(rows=arguments.rows))
+            with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.exec_driver_sql("vacuum analyze sms_logs")
+                connection.exec_driver_sql("checkpoint")
+            print(facts(server), f"{arguments.rows:,} rows, {arguments.clients} clients, {arguments.seconds} s each\n")
+            took: list[float] = []
+
+            def upgrade() -> None:
+                time.sleep(HEAD_START)
+                took.append(seconds(("upgrade", "head"), ROOT, url))
+
+            print(f"{'':<32} {'transactions':>12} {'failed':>7} {'longest, ms':>12}")
+            for label in ("without us", "with upgrade head"):
+                thread = threading.Thread(target=upgrade)
+                if label != "without us":
+                    thread.start()
+                done = load(server, "adoption", arguments.clients, arguments.seconds, directory, SCRIPT)
+                if thread.ident:
+                    thread.join()
+                    label += f" ({took[0]:.1f} s)"  # noqa: PLW2901
+                print(f"{label:<32} {done[0]:>12} {done[1]:>7} {done[2]:>12.1f}", flush=True)
+            invalid = database.value("select count(*) from pg_index where not indisvalid")
+            unvalidated = database.value("select count(*) from pg_constraint where not convalidated")
+            print(f"\nindexes left INVALID: {invalid}; constraints not validated: {unvalidated}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,9 @@
     python -m benchmarks.adoption [--rows 5000000] [--clients 8] [--seconds 60] [--binaries DIRECTORY]
 
 The database is the platform's of 2025 (tests/generations.py), with that many rows in sms_logs and without the two
-indexes that we want, so that both are built; pgbench inserts without a pause while `upgrade head` goes from nothing to
-the activation. Printed are the failed transactions and the longest one, with the upgrade and without.
+indexes that we want, so that both are built; pgbench inserts, checks flags and reads keys without a pause while
+`upgrade head` goes from nothing to the activation. Printed are the failed transactions and the longest one, with the
+upgrade and without.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from generate_series(1, {rows}) as i
 SCRIPT = """insert into sms_logs
     (phone_number, message, type, partner_transaction_id, intouch_sms_id, status, status_code, raw_response)
 values ('+2250701020304', 'Bonjour', 'otp', gen_random_uuid(), 'i', 'sent', 200, '{"status": "SUCCESSFUL"}');
+select check_feature_flag('monartisan', gen_random_uuid());
+select get_api_keys('brevo');
 """
 HEAD_START = 5  # seconds of load before the upgrade begins
 

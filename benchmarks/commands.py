@@ -110,10 +110,19 @@ def run(sql):
     op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 def read(name):
-    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
+    text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
+    return re.sub("-- include (\\\\w+)", lambda found: read(found[1] + "_part"), text)
 
 def run_file(name):
-    run(re.sub("-- include (\\\\w+)", lambda found: read(found[1] + "_part"), read(name)))
+    run(read(name))
+
+def run_alone(part):
+    op.get_bind().exec_driver_sql(read(part + "_part"), execution_options={"no_parameters": True}).all()
+
+KEEP_ROLLOUT = "keep-rollout"
+
+def is_allowed(name):
+    return False
 
 def refuse_to_lose_rows():
     run("select montoit.refuse_to_lose_rows();")

@@ -241,7 +241,6 @@ begin
     end loop;
     if not exists (select from montoit.adopted_tables where table_name = name) then
         execute format('drop table public.%I', name);
-        return;
     end if;
     for step in select id, undo from montoit.adoption_steps where table_name = name order by id desc loop
         execute step.undo;
@@ -317,6 +316,7 @@ CREATE FUNCTION montoit.keep_credential() RETURNS trigger
     AS $$
 begin
     if tg_op = 'INSERT' then
+        new.keys := coalesce(new.keys, '{}');
         new.display_name := coalesce(new.display_name, new.service_name || ' : ' || new.key_name);
     elsif new.environment is distinct from old.environment then
         raise exception using
@@ -497,50 +497,309 @@ CREATE FUNCTION montoit.settle(VARIADIC names text[]) RETURNS void
     AS $_$
 declare
     name text;
-    wanted regclass;
     existing regclass;
-    is_log boolean; -- may have millions of rows
-    violated boolean;
-    unmet text[] := '{}'; -- constraints that some of their rows do not meet
+    plan jsonb;
     part record;
+    violated boolean;
 begin
-    -- What reads rows comes first, while nobody waits for us.
-    foreach name in array names loop
-        wanted := format('montoit.%I', name)::regclass;
-        existing := to_regclass(format('public.%I', name));
-        for part in
-            select ours.conname, pg_get_expr(ours.conbin, ours.conrelid) as condition
-            from pg_catalog.pg_constraint as ours
-            where ours.conrelid = wanted and ours.contype = 'c' and existing is not null
-              and not exists (
-                  select from pg_catalog.pg_constraint as theirs
-                  where theirs.conrelid = existing and theirs.conname = ours.conname
-                    and pg_get_constraintdef(theirs.oid) = pg_get_constraintdef(ours.oid)
-              )
-              -- A column that is yet to be added breaks nothing.
-              and not exists (
-                  select from pg_catalog.pg_attribute as attribute
-                  where attribute.attrelid = wanted and attribute.attnum = any (ours.conkey) and not exists (
-                      select from pg_catalog.pg_attribute as theirs
-                      where theirs.attrelid = existing and theirs.attname = attribute.attname
-                        and not theirs.attisdropped
-                  )
-              )
-        loop
-            execute format('select exists (select from %s where not (%s))', existing, part.condition) into violated;
-            if violated then
-                unmet := unmet || part.conname::text;
-            end if;
-        end loop;
+    select jsonb_agg(to_jsonb(steps) order by table_position, step, position) into plan
+    from (
+        -- What turns the existing tables among `names` into ours, step by step: ours lie in montoit, theirs in public. A step whose
+        -- `unless` finds something is left out. Only the catalog is read here, before the first lock that others would wait for.
+        select
+            array_position(names, table_name) as table_position, step, position, table_name, object, redo, undo, told, unless
+        from (
+            with tables as (
+                select
+                    one as table_name, format('montoit.%I', one)::regclass as ours, to_regclass(format('public.%I', one)) as theirs,
+                    one like '%\_logs' as is_log -- may have millions of rows
+                from unnest(names) as one
+            ),
+            columns as (
+                select
+                    tables.*, ours_of.attnum as position, ours_of.attname as column_name,
+                    format_type(ours_of.atttypid, ours_of.atttypmod) as type,
+                    pg_get_expr(adbin, adrelid) as default_value, ours_of.attnotnull as not_null,
+                    col_description(ours, ours_of.attnum) as comment,
+                    theirs_of.attnum is null as is_missing, coalesce(theirs_of.atthasdef, false) as has_default,
+                    coalesce(theirs_of.attnotnull, false) as is_not_null, col_description(theirs, theirs_of.attnum) as their_comment
+                from tables
+                join pg_catalog.pg_attribute as ours_of on ours_of.attrelid = ours and ours_of.attnum > 0 and not ours_of.attisdropped
+                left join pg_catalog.pg_attrdef on adrelid = ours and adnum = ours_of.attnum
+                left join pg_catalog.pg_attribute as theirs_of
+                    on theirs_of.attrelid = theirs and theirs_of.attname = ours_of.attname and not theirs_of.attisdropped
+                where theirs is not null
+            ),
+            constraints as (
+                select
+                    tables.*, ours_of.conname, ours_of.contype, ours_of.conkey, ours_of.confkey, ours_of.confrelid,
+                    pg_get_expr(ours_of.conbin, ours) as condition,
+                    replace(pg_get_constraintdef(ours_of.oid), ' montoit.', ' public.') as definition,
+                    pg_get_constraintdef(theirs_of.oid) as their_definition,
+                    -- A constraint on a column that is yet to be added is met by every row.
+                    not exists (
+                        select from columns
+                        where columns.table_name = tables.table_name and position = any (ours_of.conkey) and is_missing
+                    ) as may_be_violated
+                from tables
+                join pg_catalog.pg_constraint as ours_of on ours_of.conrelid = ours and ours_of.contype in ('c', 'f', 'u')
+                left join pg_catalog.pg_constraint as theirs_of
+                    on theirs_of.conrelid = theirs and theirs_of.conname = ours_of.conname
+                where theirs is not null
+                  -- An index of another name may keep the same columns unique.
+                  and not (ours_of.contype = 'u' and exists (
+                      select from pg_catalog.pg_index
+                      where indrelid = theirs and indisunique and indpred is null
+                        and array(select pg_get_indexdef(indexrelid, number, false)
+                                  from generate_series(1, indnkeyatts) as number)
+                          = array(select quote_ident(attname)
+                                  from unnest(ours_of.conkey) with ordinality as key (number, ordinal)
+                                  join pg_catalog.pg_attribute on attrelid = ours and attnum = key.number
+                                  order by ordinal)
+                  ))
+            )
+            select 1 as step, row_number() over () as position, table_name, object, ends as redo, restores as undo, told, null as unless
+            from (
+                -- What the tables of our names that exist already let others do, each with the statement that ends it and the one that
+                -- brings it back: row level security as it is, triggers that ours replace, policies, functions, grants.
+                select table_name, object, ends, restores, told
+                from (
+                    with tables as (
+                        select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
+                        from pg_catalog.pg_class
+                        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
+                            'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys', 'sms_logs', 'whatsapp_logs'
+                        )
+                    ),
+                    functions as (
+                        select
+                            case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
+                            format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
+                            format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
+                            -- Ours takes its place, and whatever depends on it stays.
+                            (proname, pg_get_function_identity_arguments(oid), pg_get_function_result(oid)) in (
+                                ('check_feature_flag', 'flag_key text, user_id uuid', 'boolean'),
+                                ('check_feature_flags', 'user_id uuid', 'jsonb'),
+                                ('get_api_keys', 'service text', 'jsonb')
+                            ) as is_replaced,
+                            proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
+                        from pg_catalog.pg_proc
+                        where pronamespace = 'public'::regnamespace and prokind = 'f'
+                          and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
+                    ),
+                    grants as ( -- in the order in which they were given, so that the restored list is the same
+                        select
+                            table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
+                            acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                        from tables
+                        cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
+                            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                        where acl.grantee <> relowner
+                        union all
+                        select
+                            table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
+                            acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
+                        from tables
+                        join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
+                        cross join aclexplode(attacl)
+                            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                        where acl.grantee <> relowner
+                        union all
+                        select
+                            table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                        from functions
+                        cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                        where acl.grantee <> proowner
+                    ),
+                    granted as (
+                        select
+                            table_name, kind, object, short,
+                            string_agg(distinct role, ', ') as roles,
+                            string_agg(
+                                format(
+                                    'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
+                                    case when is_grantable then ' with grant option' end
+                                ),
+                                ' ' order by position
+                            ) as statements
+                        from grants
+                        cross join lateral (
+                            select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
+                        ) as named
+                        group by table_name, kind, object, short
+                    )
+                    select 1 as step, table_name, 'row level security' as object,
+                        format('alter table public.%I enable row level security', table_name) as ends,
+                        format('alter table public.%I disable row level security', table_name) as restores,
+                        'accès sans règles (row level security était éteinte)' as told
+                    from tables where not relrowsecurity
+                    union all
+                    select 1, table_name, 'forced row level security',
+                        format('alter table public.%I no force row level security', table_name),
+                        format('alter table public.%I force row level security', table_name), null
+                    from tables where relforcerowsecurity
+                    union all
+                    select 2, table_name, format('trigger %I', tgname),
+                        format('drop trigger %I on public.%I', tgname, table_name),
+                        pg_get_triggerdef(pg_trigger.oid) || case tgenabled
+                            when 'D' then format('; alter table public.%I disable trigger %I', table_name, tgname)
+                            when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
+                            when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
+                            else ''
+                        end,
+                        format('déclencheur %s, remplacé', tgname)
+                    from pg_catalog.pg_trigger
+                    join tables on tables.oid = tgrelid
+                    join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+                    where not tgisinternal and table_name in ('feature_flags', 'whatsapp_logs')
+                      and prosrc ~* 'feature_flag_history|new\.updated_at'
+                    union all
+                    select 3, table_name, format('policy %I', polname),
+                        format('drop policy %I on public.%I', polname, table_name),
+                        format(
+                            'create policy %I on public.%I as %s for %s to %s%s%s', polname, table_name,
+                            case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
+                            ' using (' || pg_get_expr(polqual, polrelid) || ')',
+                            ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
+                        ),
+                        format('règle « %s » (%s pour %s), retirée', polname, command, roles)
+                    from pg_catalog.pg_policy
+                    join tables on tables.oid = polrelid
+                    cross join lateral (
+                        select
+                            case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+                                else 'all' end as command,
+                            (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
+                             from unnest(polroles) as role) as roles
+                    ) as described
+                    union all
+                    select 4, table_name, format('function %s', signature),
+                        case
+                            when is_replaced then 'select'
+                            when proname = 'log_api_usage' then format(
+                                'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
+                                signature
+                            )
+                            else format('drop function %s', signature)
+                        end,
+                        format(
+                            '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
+                            signature, (select statements from granted where object = signature)
+                        ),
+                        format('fonction %s, %s', short, case
+                            when proname = 'log_api_usage' then 'gardée pour service_role seul'
+                            when is_replaced then 'remplacée'
+                            else 'retirée'
+                        end)
+                    from functions
+                    union all
+                    -- Before the functions above are changed, or given to service_role.
+                    select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
+                        format('revoke all on %s %s from %s', kind, object, roles),
+                        case kind when 'table' then statements else 'select' end, -- a function's come back with it
+                        format('droits retirés à %s%s', roles, ' sur ' || short)
+                    from granted
+                ) as access
+                order by table_name, step, object
+            ) as access
+            where table_name = any (names)
+            union all
+            select 2, 0, table_name, 'comment',
+                format('comment on table %s is %L', theirs, obj_description(ours, 'pg_class')),
+                format('comment on table %s is %L', theirs, obj_description(theirs, 'pg_class')), null, null
+            from tables
+            where theirs is not null and obj_description(ours, 'pg_class') is distinct from obj_description(theirs, 'pg_class')
+            union all
+            -- Without a default it may be null: callers who do not know the column go on.
+            select 3, position, table_name, format('column %I', column_name),
+                format('alter table %s add column %I %s%s%s', theirs, column_name, type, ' default ' || default_value,
+                       case when not_null and default_value is not null then ' not null' end),
+                format('alter table %s drop column if exists %I', theirs, column_name),
+                format('colonne %s ajoutée', column_name), null
+            from columns where is_missing
+            union all
+            select 3, position, table_name, format('default of %I', column_name),
+                format('alter table %s alter %I set default %s', theirs, column_name, default_value),
+                format('alter table %s alter %I drop default', theirs, column_name), null, null
+            from columns where default_value is not null and not has_default and not is_missing
+            union all
+            -- A flag's null would be neither on nor off.
+            select 4, position, table_name, format('nulls of %I', column_name),
+                format('select montoit.fill_nulls(%L, %L, %L)', theirs, column_name, default_value), null, null, null
+            from columns
+            where table_name = 'feature_flags' and not_null and not is_not_null and not is_missing and default_value not like 'now%'
+            union all
+            select 5, position, table_name, format('not null of %I', column_name),
+                format('alter table %s alter %I set not null', theirs, column_name),
+                format('alter table %s alter %I drop not null', theirs, column_name), null,
+                case when table_name <> 'feature_flags' or default_value is null or default_value like 'now%' then
+                    format('select exists (select from %s where %I is null)', theirs, column_name)
+                end
+            from columns where not_null and not is_not_null and not is_missing and not is_log
+            union all
+            select 6, position, table_name, format('comment on %I', column_name),
+                format('comment on column %s.%I is %L', theirs, column_name, comment),
+                case when is_missing then 'select'
+                    else format('comment on column %s.%I is %L', theirs, column_name, their_comment) end,
+                null, null
+            from columns where comment is distinct from their_comment
+            union all
+            select 7, 2 * row_number() over (order by conname) + number, table_name, format('constraint %I', conname),
+                case number
+                    when 0 then format('alter table %s drop constraint %I', theirs, conname)
+                    else format('alter table %s add constraint %I %s%s', theirs, conname, definition,
+                                case when is_log then ' not valid' end) -- validated by 0005, while others write
+                end,
+                case number
+                    when 0 then format('alter table %s add constraint %I %s', theirs, conname, their_definition)
+                    else format('alter table %s drop constraint if exists %I', theirs, conname)
+                end,
+                case
+                    when number = 0 then format('contrainte %s élargie', conname)
+                    when their_definition is null then format('contrainte %s ajoutée', conname)
+                end,
+                case
+                    when not may_be_violated then null
+                    when contype = 'c' then format('select exists (select from %s where not (%s))', theirs, condition)
+                    when contype = 'f' then format(
+                        'select exists (select from %s as one where not exists (select from public.%I where %I = one.%I)'
+                        ' and one.%4$I is not null)',
+                        theirs, (select relname from pg_catalog.pg_class where oid = confrelid),
+                        (select attname from pg_catalog.pg_attribute where attrelid = confrelid and attnum = confkey[1]),
+                        (select attname from pg_catalog.pg_attribute where attrelid = ours and attnum = conkey[1])
+                    )
+                end
+            from constraints
+            cross join generate_series(case when their_definition is null then 1 else 0 end, 1) as number
+            where their_definition is distinct from definition
+            union all
+            select 8, 0, table_name, format('index %I', relname),
+                replace(pg_get_indexdef(indexrelid), ' ON montoit.', ' ON public.'),
+                format('drop index if exists public.%I', relname), null, null
+            from tables
+            join pg_catalog.pg_index on indrelid = ours
+            join pg_catalog.pg_class on pg_class.oid = indexrelid
+            where theirs is not null
+              and not exists (select from pg_catalog.pg_constraint where conindid = indexrelid)
+              and to_regclass(format('public.%I', relname)) is null
+        ) as steps
+    ) as steps;
+    -- What reads rows comes first, too.
+    for part in select ordinality, value from jsonb_array_elements(plan) with ordinality where value ->> 'unless' is not null loop
+        execute part.value ->> 'unless' into violated;
+        if violated then
+            plan := jsonb_set(plan, array[(part.ordinality - 1)::text], part.value || jsonb_build_object(
+                'redo', null, 'undo', 'select', 'told', case when part.value ->> 'object' like 'constraint %' then
+                    format('contrainte %s non ajoutée : des lignes ne la respectent pas', substr(part.value ->> 'object', 12))
+                end
+            ));
+        end if;
     end loop;
 
     foreach name in array names loop
-        wanted := format('montoit.%I', name)::regclass;
         existing := to_regclass(format('public.%I', name));
-        is_log := name like '%\_logs';
         if existing is null then
             delete from montoit.adopted_tables where table_name = name;
-            execute format('alter table %s set schema public', wanted);
             continue;
         end if;
         insert into montoit.adopted_tables (table_name, columns, indexes, constraints)
@@ -554,285 +813,28 @@ begin
         )
         on conflict (table_name) do update set
             columns = excluded.columns, indexes = excluded.indexes, constraints = excluded.constraints;
+    end loop;
 
-        for part in
-            -- What the tables of our names that exist already let others do, each with the statement that ends it and the one that
-            -- brings it back: row level security as it is, triggers that ours replace, policies, functions, grants.
-            select table_name, object, ends, restores, told
-            from (
-                with tables as (
-                    select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
-                    from pg_catalog.pg_class
-                    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
-                        'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys', 'sms_logs', 'whatsapp_logs'
-                    )
-                ),
-                functions as (
-                    select
-                        case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
-                        format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
-                        format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
-                        -- Ours takes its place, and whatever depends on it stays.
-                        (proname, pg_get_function_identity_arguments(oid), pg_get_function_result(oid)) in (
-                            ('check_feature_flag', 'flag_key text, user_id uuid', 'boolean'),
-                            ('check_feature_flags', 'user_id uuid', 'jsonb'),
-                            ('get_api_keys', 'service text', 'jsonb')
-                        ) as is_replaced,
-                        proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
-                    from pg_catalog.pg_proc
-                    where pronamespace = 'public'::regnamespace and prokind = 'f'
-                      and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
-                ),
-                grants as ( -- in the order in which they were given, so that the restored list is the same
-                    select
-                        table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
-                        acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
-                    from tables
-                    cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
-                        with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                    where acl.grantee <> relowner
-                    union all
-                    select
-                        table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
-                        acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
-                    from tables
-                    join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
-                    cross join aclexplode(attacl)
-                        with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                    where acl.grantee <> relowner
-                    union all
-                    select
-                        table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
-                    from functions
-                    cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                    where acl.grantee <> proowner
-                ),
-                granted as (
-                    select
-                        table_name, kind, object, short,
-                        string_agg(distinct role, ', ') as roles,
-                        string_agg(
-                            format(
-                                'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
-                                case when is_grantable then ' with grant option' end
-                            ),
-                            ' ' order by position
-                        ) as statements
-                    from grants
-                    cross join lateral (
-                        select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
-                    ) as named
-                    group by table_name, kind, object, short
-                )
-                select 1 as step, table_name, 'row level security' as object,
-                    format('alter table public.%I enable row level security', table_name) as ends,
-                    format('alter table public.%I disable row level security', table_name) as restores,
-                    'accès sans règles (row level security était éteinte)' as told
-                from tables where not relrowsecurity
-                union all
-                select 1, table_name, 'forced row level security',
-                    format('alter table public.%I no force row level security', table_name),
-                    format('alter table public.%I force row level security', table_name), null
-                from tables where relforcerowsecurity
-                union all
-                select 2, table_name, format('trigger %I', tgname),
-                    format('drop trigger %I on public.%I', tgname, table_name),
-                    pg_get_triggerdef(pg_trigger.oid) || case tgenabled
-                        when 'D' then format('; alter table public.%I disable trigger %I', table_name, tgname)
-                        when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
-                        when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
-                        else ''
-                    end,
-                    format('déclencheur %s, remplacé', tgname)
-                from pg_catalog.pg_trigger
-                join tables on tables.oid = tgrelid
-                join pg_catalog.pg_proc on pg_proc.oid = tgfoid
-                where not tgisinternal and table_name in ('feature_flags', 'whatsapp_logs')
-                  and prosrc ~* 'feature_flag_history|new\.updated_at'
-                union all
-                select 3, table_name, format('policy %I', polname),
-                    format('drop policy %I on public.%I', polname, table_name),
-                    format(
-                        'create policy %I on public.%I as %s for %s to %s%s%s', polname, table_name,
-                        case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
-                        ' using (' || pg_get_expr(polqual, polrelid) || ')',
-                        ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
-                    ),
-                    format('règle « %s » (%s pour %s), retirée', polname, command, roles)
-                from pg_catalog.pg_policy
-                join tables on tables.oid = polrelid
-                cross join lateral (
-                    select
-                        case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-                            else 'all' end as command,
-                        (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
-                         from unnest(polroles) as role) as roles
-                ) as described
-                union all
-                select 4, table_name, format('function %s', signature),
-                    case
-                        when is_replaced then 'select'
-                        when proname = 'log_api_usage' then format(
-                            'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
-                            signature
-                        )
-                        else format('drop function %s', signature)
-                    end,
-                    format(
-                        '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
-                        signature, (select statements from granted where object = signature)
-                    ),
-                    format('fonction %s, %s', short, case
-                        when proname = 'log_api_usage' then 'gardée pour service_role seul'
-                        when is_replaced then 'remplacée'
-                        else 'retirée'
-                    end)
-                from functions
-                union all
-                -- Before the functions above are changed, or given to service_role.
-                select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
-                    format('revoke all on %s %s from %s', kind, object, roles),
-                    case kind when 'table' then statements else 'select' end, -- a function's come back with it
-                    format('droits retirés à %s%s', roles, ' sur ' || short)
-                from granted
-            ) as access
-            order by table_name, step, object
-        loop
-            continue when part.table_name <> name;
-            perform montoit.adopt(name, part.object, part.ends, part.restores, part.told);
-        end loop;
-
-        if obj_description(wanted, 'pg_class') is distinct from obj_description(existing, 'pg_class') then
-            perform montoit.adopt(
-                name, 'comment',
-                format('comment on table %s is %L', existing, obj_description(wanted, 'pg_class')),
-                format('comment on table %s is %L', existing, obj_description(existing, 'pg_class'))
-            );
+    for part in
+        select step.*
+        from jsonb_array_elements(plan) with ordinality as steps (value, ordinal)
+        cross join jsonb_to_record(value) as step (table_name text, object text, redo text, undo text, told text)
+        order by ordinal
+    loop
+        if part.undo is null then
+            execute part.redo; -- notes what it does itself
+        else
+            perform montoit.adopt(part.table_name, part.object, coalesce(part.redo, 'select'), part.undo, part.told);
         end if;
-        for part in
-            select
-                ours.attname as column_name, format_type(ours.atttypid, ours.atttypmod) as type,
-                pg_get_expr(our_default.adbin, our_default.adrelid) as default_value, ours.attnotnull as not_null,
-                col_description(wanted, ours.attnum) as comment,
-                theirs.attnum is null as is_missing, coalesce(theirs.atthasdef, false) as has_default,
-                coalesce(theirs.attnotnull, false) as is_not_null, col_description(existing, theirs.attnum) as their_comment
-            from pg_catalog.pg_attribute as ours
-            left join pg_catalog.pg_attrdef as our_default
-                on our_default.adrelid = wanted and our_default.adnum = ours.attnum
-            left join pg_catalog.pg_attribute as theirs
-                on theirs.attrelid = existing and theirs.attname = ours.attname and not theirs.attisdropped
-            where ours.attrelid = wanted and ours.attnum > 0 and not ours.attisdropped
-            order by ours.attnum
-        loop
-            if part.is_missing then
-                -- Without a default it may be null: callers who do not know the column go on.
-                perform montoit.adopt(
-                    name, format('column %I', part.column_name),
-                    format('alter table %s add column %I %s%s%s', existing, part.column_name, part.type,
-                           ' default ' || part.default_value,
-                           case when part.not_null and part.default_value is not null then ' not null' end),
-                    format('alter table %s drop column if exists %I', existing, part.column_name),
-                    format('colonne %s ajoutée', part.column_name)
-                );
-            else
-                if part.default_value is not null and not part.has_default then
-                    perform montoit.adopt(
-                        name, format('default of %I', part.column_name),
-                        format('alter table %s alter %I set default %s', existing, part.column_name, part.default_value),
-                        format('alter table %s alter %I drop default', existing, part.column_name)
-                    );
-                end if;
-                if part.not_null and not part.is_not_null and not is_log then
-                    -- A flag's null would be neither on nor off.
-                    if name = 'feature_flags' and part.default_value not like 'now%' then
-                        perform montoit.fill_nulls(existing, part.column_name, part.default_value);
-                    end if;
-                    execute format('select exists (select from %s where %I is null)', existing, part.column_name)
-                        into violated;
-                    if not violated then
-                        perform montoit.adopt(
-                            name, format('not null of %I', part.column_name),
-                            format('alter table %s alter %I set not null', existing, part.column_name),
-                            format('alter table %s alter %I drop not null', existing, part.column_name)
-                        );
-                    end if;
-                end if;
-            end if;
-            if part.comment is distinct from part.their_comment then
-                perform montoit.adopt(
-                    name, format('comment on %I', part.column_name),
-                    format('comment on column %s.%I is %L', existing, part.column_name, part.comment),
-                    case when part.is_missing then 'select' else
-                        format('comment on column %s.%I is %L', existing, part.column_name, part.their_comment) end
-                );
-            end if;
-        end loop;
+    end loop;
 
-        for part in
-            select ours.conname, ours.contype, pg_get_constraintdef(ours.oid) as definition,
-                   pg_get_constraintdef(theirs.oid) as their_definition
-            from pg_catalog.pg_constraint as ours
-            left join pg_catalog.pg_constraint as theirs
-                on theirs.conrelid = existing and theirs.conname = ours.conname
-            where ours.conrelid = wanted and ours.contype in ('c', 'f', 'u')
-              and pg_get_constraintdef(theirs.oid) is distinct from pg_get_constraintdef(ours.oid)
-              -- An index of another name may keep the same columns unique.
-              and not (ours.contype = 'u' and exists (
-                  select from pg_catalog.pg_index as theirs
-                  where theirs.indrelid = existing and theirs.indisunique and theirs.indpred is null
-                    and array(select pg_get_indexdef(theirs.indexrelid, position, false)
-                              from generate_series(1, theirs.indnkeyatts) as position)
-                      = array(select quote_ident(attname) from unnest(ours.conkey) with ordinality as key (number, position)
-                              join pg_catalog.pg_attribute on attrelid = wanted and attnum = key.number
-                              order by key.position)
-              ))
-        loop
-            if part.conname = any (unmet) then
-                insert into montoit.adoption_steps (table_name, object, undo, told)
-                values (name, format('constraint %I', part.conname), 'select',
-                        format('contrainte %s non ajoutée : des lignes ne la respectent pas', part.conname));
-                continue;
-            end if;
-            if part.their_definition is not null then
-                perform montoit.adopt(
-                    name, format('constraint %I', part.conname),
-                    format('alter table %s drop constraint %I', existing, part.conname),
-                    format('alter table %s add constraint %I %s', existing, part.conname, part.their_definition),
-                    format('contrainte %s élargie', part.conname)
-                );
-            end if;
-            begin
-                perform montoit.adopt(
-                    name, format('constraint %I', part.conname),
-                    format('alter table %s add constraint %I %s%s', existing, part.conname, part.definition,
-                           case when is_log then ' not valid' end), -- validated by 0005, while others write
-                    format('alter table %s drop constraint if exists %I', existing, part.conname),
-                    case when part.their_definition is null then format('contrainte %s ajoutée', part.conname) end
-                );
-            exception
-                when foreign_key_violation then
-                    insert into montoit.adoption_steps (table_name, object, undo, told)
-                    values (name, format('constraint %I', part.conname), 'select',
-                            format('contrainte %s non ajoutée : des lignes ne la respectent pas', part.conname));
-            end;
-        end loop;
-
-        for part in
-            select indexrelid::regclass::text as index_name, pg_get_indexdef(indexrelid) as definition
-            from pg_catalog.pg_index
-            where indrelid = wanted and not exists (
-                select from pg_catalog.pg_constraint where conindid = indexrelid
-            )
-        loop
-            part.index_name := split_part(part.index_name, '.', 2);
-            continue when to_regclass(format('public.%I', part.index_name)) is not null;
-            perform montoit.adopt(
-                name, format('index %I', part.index_name),
-                replace(part.definition, ' ON montoit.', ' ON public.'),
-                format('drop index if exists public.%I', part.index_name)
-            );
-        end loop;
-        execute format('drop table %s', wanted);
+    -- The last ones first: they refer to those before them.
+    foreach name in array array(select one from unnest(names) as one order by array_position(names, one) desc) loop
+        if exists (select from montoit.adopted_tables where table_name = name) then
+            execute format('drop table montoit.%I', name);
+        else
+            execute format('alter table montoit.%I set schema public', name);
+        end if;
     end loop;
 end;
 $_$;

@@ -34,7 +34,7 @@ def run(sql: str) -> None:
 
 def run_file(name: str) -> None:
     """Execute `sql/<name>.sql`. Where it says `-- include <part>`, `sql/<part>_part.sql` stands instead."""
-    run(_INCLUDE.sub(lambda found: indent(_read(f"{found[2]}_part").strip(), found[1]), _read(name)))
+    run(_expanded(_read(name)))
 
 
 def run_alone(part: str) -> None:
@@ -62,6 +62,10 @@ def run_alone(part: str) -> None:
         finally:
             if has_session and not raw.closed:
                 run("reset statement_timeout; reset lock_timeout;")
+
+
+def _expanded(text: str) -> str:
+    return _INCLUDE.sub(lambda found: indent(_expanded(_read(f"{found[2]}_part")).strip(), found[1]), text)
 
 
 def _read(name: str) -> str:

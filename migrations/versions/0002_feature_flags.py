@@ -41,8 +41,6 @@ comment on column montoit.feature_flags.rollout_percentage is
 comment on column montoit.feature_flags.allowed_roles is 'Roles that may use it; empty: everyone.';
 comment on column montoit.feature_flags.created_by is 'User who made it; null: a migration.';
 comment on column montoit.feature_flags.updated_by is 'User who changed it last; null: a migration.';
-select montoit.settle('feature_flags');
-
 create table montoit.feature_flag_history (
     id uuid default gen_random_uuid() not null,
     feature_flag_id uuid not null,
@@ -81,12 +79,12 @@ create table montoit.feature_flag_overrides (
     constraint feature_flag_overrides_pkey primary key (id),
     constraint feature_flag_overrides_feature_flag_id_user_id_key unique (feature_flag_id, user_id),
     constraint feature_flag_overrides_feature_flag_id_fkey
-        foreign key (feature_flag_id) references public.feature_flags (id) on delete cascade
+        foreign key (feature_flag_id) references montoit.feature_flags (id) on delete cascade
 );
 comment on table montoit.feature_flag_overrides is 'A flag''s answer for one user, whatever its rollout says.';
 comment on column montoit.feature_flag_overrides.expires_at is 'End of the exception; null: never.';
 comment on column montoit.feature_flag_overrides.created_by is 'User who made it; null: a migration.';
-select montoit.settle('feature_flag_history', 'feature_flag_overrides');
+select montoit.settle('feature_flags', 'feature_flag_history', 'feature_flag_overrides');
 
 alter table public.feature_flags enable row level security;
 alter table public.feature_flag_history enable row level security;

@@ -4,13 +4,15 @@
 
 The database is the platform's of 2025 (tests/generations.py), with that many rows in sms_logs and without the two
 indexes that we want, so that both are built; pgbench inserts, checks flags and reads keys without a pause while
-`upgrade head` goes from nothing to the activation. Printed are the failed transactions and the longest one, with the
-upgrade and without.
+`upgrade head` goes from nothing to the activation. Printed are the failed transactions, the longest one, and the
+longest wait for a lock on a table (from the server's log, which has those of 10 ms and more), with the upgrade and
+without.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import threading
 import time
@@ -36,6 +38,8 @@ values ('+2250701020304', 'Bonjour', 'otp', gen_random_uuid(), 'i', 'sent', 200,
 select check_feature_flag('monartisan', gen_random_uuid());
 select get_api_keys('brevo');
 """
+OPTIONS = ("max_wal_size=8GB", "log_lock_waits=on", "deadlock_timeout=10ms")
+WAITED = re.compile(r"acquired \w+ on relation .* after ([\d.]+) ms")
 HEAD_START = 5  # seconds of load before the upgrade begins
 
 
@@ -50,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="montoit-adoption-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        with embedded.server(directory / "server", ("max_wal_size=8GB",), arguments.binaries) as server:
+        with embedded.server(directory / "server", OPTIONS, arguments.binaries) as server:
             url = Databases(server).clone("template1", "adoption")
             database = Database(url)
             database.execute(API_ROLES)
@@ -67,8 +71,9 @@ def main() -> None:
                 time.sleep(HEAD_START)
                 took.append(seconds(("upgrade", "head"), ROOT, url))
 
-            print(f"{'':<32} {'transactions':>12} {'failed':>7} {'longest, ms':>12}")
+            print(f"{'':<32} {'transactions':>12} {'failed':>7} {'longest, ms':>12} {'for a lock':>11}")
             for label in ("without us", "with upgrade head"):
+                logged = len((server.home / "log").read_text())
                 thread = threading.Thread(target=upgrade)
                 if label != "without us":
                     thread.start()
@@ -76,7 +81,11 @@ def main() -> None:
                 if thread.ident:
                     thread.join()
                     label += f" ({took[0]:.1f} s)"  # noqa: PLW2901
-                print(f"{label:<32} {done[0]:>12} {done[1]:>7} {done[2]:>12.1f}", flush=True)
+                waits = [float(ms) for ms in WAITED.findall((server.home / "log").read_text()[logged:])]
+                print(
+                    f"{label:<32} {done[0]:>12} {done[1]:>7} {done[2]:>12.1f} {max(waits, default=0):>11.1f}",
+                    flush=True,
+                )
             invalid = database.value("select count(*) from pg_index where not indisvalid")
             unvalidated = database.value("select count(*) from pg_constraint where not convalidated")
             print(f"\nindexes left INVALID: {invalid}; constraints not validated: {unvalidated}")

@@ -2,9 +2,10 @@
 
     python -m benchmarks.kills [--kills 200] [--seed 1]
 
-Half of the kills are SIGKILL to the `alembic` process, half to the server. After each the database has to be at a
-revision boundary, with 0 or 7 services on, and the next `upgrade head` has to succeed. The first that does not ends
-the run with status 1. The same seed draws the same commands and moments.
+Half of the kills are SIGKILL to the `alembic` process, half to the server; some databases are the platform's of 2025,
+with a log that is large enough to get its indexes concurrently. After each the database has to be at a revision
+boundary, with 0 or 7 services on, and the next `upgrade head` has to succeed and to leave no index INVALID. The first
+that does not ends the run with status 1. The same seed draws the same commands and moments.
 """
 
 from __future__ import annotations
@@ -20,15 +21,26 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.adoption import API_ROLES
 from benchmarks.commands import ROOT, SETTINGS, Databases
 from montoit_db import embedded
 from montoit_db.database import make_engine
+from tests.database import Database
+from tests.generations import make_generation_b
 
 STATE = """
 select version_num,
        (select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'),
        (select count(*) from api_keys where service_name = 'intouch' and is_active)
 from alembic_version
+"""
+
+
+CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0006"), ("downgrade", "0007"))
+PLATFORM = """
+drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id;
+insert into sms_logs (phone_number, message, partner_transaction_id, status)
+select '+2250701020304', repeat('m', 120), 'old_' || i, 'sent' from generate_series(1, 100000) as i
 """
 
 
@@ -73,11 +85,17 @@ def main() -> None:
         directory = Path(name) / "server"
         for number in range(arguments.kills):
             victim = "process" if number % 2 else "server"
-            verb, begin = chance.choice([("upgrade", "base"), ("upgrade", "0006"), ("downgrade", "0007")])
+            verb, begin = chance.choice(CASES)
             with embedded.server(directory) as server:
-                url = Databases(server).clone("template1", f"kill_{number}")
+                databases = Databases(server)
+                if number == 0:
+                    platform = Database(databases.clone("template1", "platform"))
+                    platform.execute(API_ROLES)
+                    make_generation_b(platform)
+                    platform.execute(PLATFORM)
+                url = databases.clone("platform" if begin == "the platform" else "template1", f"kill_{number}")
                 address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-                if begin != "base":
+                if begin.isdigit():
                     assert start(address, "upgrade", begin).wait() == 0
                 process = start(address, verb, "head" if verb == "upgrade" else "-1")
                 time.sleep(chance.uniform(0.2, 0.9))
@@ -92,11 +110,12 @@ def main() -> None:
                 again = start(address, "upgrade", "head")
                 _, err = again.communicate()
                 assert again.returncode == 0, err.decode()
+                assert Database(url).value("select count(*) from pg_index where not indisvalid") == 0
             assert boundary(directory, str(url.database)) == "0007"
             left[victim, f"{verb} from {begin}", revision] += 1
     print(f"{arguments.kills} kills, seed {arguments.seed}; the next `upgrade head` succeeded after each\n")
     for (victim, command, revision), count in sorted(left.items()):
-        print(f"{victim:<8} {command:<20} left at {revision:<5} {count:>4}")
+        print(f"{victim:<8} {command:<26} left at {revision:<5} {count:>4}")
 
 
 if __name__ == "__main__":

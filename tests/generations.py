@@ -253,6 +253,13 @@ select case i % 2 when 0 then '{TENANT}'::uuid end, '+22507010203' || i, 'Bonjou
 from generate_series(1, 40) as i;
 """
 
+# Enough rows in a log for its indexes to be built concurrently.
+LARGE = """
+insert into sms_logs (phone_number, message, partner_transaction_id, status, created_at)
+select '+2250701020304', repeat('m', 100), 'large_' || i, 'sent', now() - i * interval '1 minute'
+from generate_series(1, 60000) as i;
+"""
+
 WHATSAPP = f"""
 create table public.whatsapp_logs (
     id uuid primary key default gen_random_uuid(),

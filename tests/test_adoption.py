@@ -12,7 +12,7 @@ from montoit_db import adoption
 from montoit_db.database import make_engine
 from tests.conftest import PRODUCTION, Alembic
 from tests.database import Database, pg_dump
-from tests.generations import AGENCY, FORK, OPERATOR, SMS, TENANT, USERS, make_generation_b
+from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
 from tests.platforms import PLATFORMS, Platform, create_platform
 from tests.test_access import DENIED, Caller, attempt, claims, value
 from tests.test_check import check
@@ -586,13 +586,6 @@ def test_a_function_that_others_use_is_not_torn_from_them(whole: Platforms) -> N
     alembic.succeeds("downgrade", "-1")
     alembic.succeeds(*GIVE_BACK)
     assert definitions(whole.owner) == before
-
-
-LARGE = """
-insert into sms_logs (phone_number, message, partner_transaction_id, status, created_at)
-select '+2250701020304', repeat('m', 100), 'large_' || i, 'sent', now() - i * interval '1 minute'
-from generate_series(1, 60000) as i;
-"""
 
 
 def test_a_large_log_gets_its_indexes_while_others_write(whole: Platforms) -> None:

@@ -15,6 +15,8 @@ import pytest
 from montoit_db.database import make_engine
 from tests.conftest import PRODUCTION, ROOT, Alembic
 from tests.database import Database, pg_dump
+from tests.generations import LARGE, make_generation_b
+from tests.platforms import create_roles
 from tests.poolers import pgbouncer
 from tests.test_report import BIN, run
 
@@ -72,6 +74,25 @@ def test_upgrades_and_rollbacks_at_once_end_at_a_whole_revision(database_at: Cal
     for result in results:
         assert result.returncode == 0 or "Retour arrière refusé" in result.stderr, result.stderr
     assert database.rows(STATE)[0] in {("0007", 7, 6), ("0006", 0, 0)}
+
+
+def test_several_at_once_take_the_platforms_tables_over_once(
+    database_at: Callable[[str], Database], pooler: Callable[[Database], Database]
+) -> None:
+    """Through a transaction pooler, a log's indexes are built concurrently, too, and it keeps no setting of ours."""
+    database = database_at("empty")
+    create_roles(database)
+    make_generation_b(database)
+    database.execute(LARGE + "drop index idx_sms_logs_created_at")
+    reached = pooler(database)
+    results = at_once(reached, [("upgrade", "head")] * 4)
+    assert [result.returncode for result in results] == [0] * 4, [result.stderr for result in results]
+    assert sum("REPRISE DES TABLES" in result.stdout for result in results) == 1
+    assert (
+        database.value("select indisvalid from pg_index where indexrelid = 'idx_sms_logs_created_at'::regclass") is True
+    )
+    assert database.value("select count(*) from feature_flag_history where actor <> 'unknown'") == 22
+    assert reached.value("show statement_timeout") == database.value("show statement_timeout")
 
 
 def test_every_command_goes_through_the_pooler(

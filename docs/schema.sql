@@ -868,7 +868,7 @@ begin
     ) as ours
     join montoit.adopted_tables as adopted using (table_name)
     where table_name = any (names)
-    order by step;
+    order by step, table_name, object;
 end;
 $$;
 

@@ -152,7 +152,9 @@ class Deployment:
         while True:
             with database.connect_to(self._bystander) as holder:
                 _never_time_out(holder)
-                if holder.exec_driver_sql("select pg_try_advisory_xact_lock(%(key)s)", {"key": LOCK_KEY}).scalar_one():
+                # Without a parameter: the portal of an extended query would keep its snapshot, which an index that is
+                # built concurrently waits for.
+                if holder.exec_driver_sql(f"select pg_try_advisory_xact_lock({LOCK_KEY})").scalar_one():
                     self._holder = holder
                     try:
                         yield

@@ -118,6 +118,22 @@ def test_the_fork_is_refused_by_table_and_column(owner: Database) -> None:
     assert all(difference in problems["Reprise"][0]["message"] for difference in differences.values())
 
 
+# Of the fork, and the table that the guide's script wanted.
+STRANGERS = {
+    "feature_flags": "create table feature_flags (id uuid primary key, name text not null, is_active boolean)",
+    "api_keys": "create table api_keys (service_name text, key_name text, key_value text, primary key (service_name))",
+    "sms_logs": "create table sms_logs (id uuid primary key, phone text not null, message text, status text)",
+}
+
+
+@pytest.mark.parametrize("table", STRANGERS)
+def test_one_stranger_among_the_platforms_tables_is_enough(whole: Platforms, table: str) -> None:
+    whole.owner.execute(f"alter table {table} rename to theirs")
+    whole.owner.execute(STRANGERS[table])
+    message = Alembic(whole.owner).refuses("upgrade", "head")
+    assert re.findall(r"^  - (\w+) :", message, re.MULTILINE) == [table]
+
+
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
@@ -426,6 +442,12 @@ def test_shares_are_left_where_the_operator_says_so(whole: Platforms) -> None:
     assert "monartisan : actif, laissé à 0 %, ne sert plus personne" in result.out
 
 
+def test_a_script_leaves_them_too(whole: Platforms) -> None:
+    text = script("-x", "keep-rollout=yes", "upgrade", "head")
+    assert with_psql(whole.owner, fill_in(text)).returncode == 0
+    assert whole.owner.value("select rollout_percentage from feature_flags where key = 'monartisan'") == 0
+
+
 def test_a_share_that_somebody_chose_since_is_kept(whole: Platforms) -> None:
     alembic = Alembic(whole.owner)
     alembic.succeeds("upgrade", "0006")
@@ -603,6 +625,14 @@ def test_a_large_log_gets_its_indexes_while_others_write(whole: Platforms) -> No
     ) == [("idx_sms_logs_created_at", True), ("idx_sms_logs_user_id", True)]
     assert whole.owner.value("select 'idx_sms_logs_user_id'::regclass::oid") != invalid
     assert whole.owner.value("select bool_and(convalidated) from pg_constraint where conrelid = 'sms_logs'::regclass")
+
+
+def test_the_indexes_do_not_wait_for_our_own_lock(whole: Platforms) -> None:
+    """A run that begins with them, after an interruption, say, has nothing else behind it."""
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "0004")
+    whole.owner.execute(LARGE + "drop index idx_sms_logs_created_at")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, "MONTOIT_LOCK_RETRIES": "0"})
 
 
 def test_the_script_leaves_large_indexes_to_be_run_alone(whole: Platforms) -> None:

@@ -51,13 +51,14 @@ def planned(connection: Connection) -> dict[str, list[str]]:
     for row in _rows(connection, deployment.part("legacy_access")):
         if row.told is not None:
             told.setdefault(row.table_name, []).append(row.told)
-    if "feature_flags" in told:
+    names = {table.name for table in tables}  # functions of theirs may be there without the table
+    if "feature_flags" in names:
         keys = ", ".join(row.key for row in _rows(connection, _NOBODY_YET))
         if keys:
             told["feature_flags"].append(f"0 % → 100 %, sauf avec -x keep-rollout=yes : {keys}")
-    if "api_keys" in told:
+    if "api_keys" in names:
         told["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
-        if next(iter(_rows(connection, _HAS_USER_TYPES)))[0]:
+        if _value(connection, _HAS_USER_TYPES):
             people = ", ".join(str(row.id) for row in _rows(connection, deployment.part("platform_administrators")))
             if people:
                 told["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
@@ -81,7 +82,7 @@ select exists (
 def done(connection: Connection) -> dict[str, list[str]]:
     """Return what was done to each table that was taken over; empty where none was."""
     told = defaultdict(list)
-    if next(iter(_rows(connection, "select to_regclass('montoit.adoption_steps') is not null")))[0]:
+    if _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
         for row in _rows(
             connection, "select table_name, told from montoit.adoption_steps where told is not null order by id"
         ):
@@ -107,7 +108,7 @@ def summary(told: Mapping[str, Sequence[str]], width: int = 80) -> str:
 
 def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
     """Return, for each table that was taken over, the names of the columns, indexes and constraints that it had."""
-    if not next(iter(_rows(connection, "select to_regclass('montoit.adopted_tables') is not null")))[0]:
+    if not _value(connection, "select to_regclass('montoit.adopted_tables') is not null"):
         return {}
     rows = _rows(
         connection, "select table_name, columns || indexes || constraints as names from montoit.adopted_tables"
@@ -117,3 +118,7 @@ def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
 
 def _rows(connection: Connection, query: str) -> Sequence[Any]:
     return connection.exec_driver_sql(query, execution_options={"no_parameters": True}).all()
+
+
+def _value(connection: Connection, query: str) -> Any:  # noqa: ANN401 -- whatever it returns
+    return connection.exec_driver_sql(query, execution_options={"no_parameters": True}).scalar_one()

@@ -515,6 +515,17 @@ def test_check_describes_what_will_be_done_table_by_table(whole: Platforms) -> N
     assert code == 0, problems
 
 
+def test_functions_without_their_tables_are_described_replaced_and_given_back(whole: Platforms) -> None:
+    whole.owner.execute("drop table feature_flags cascade; drop table feature_flag_overrides, feature_flag_history")
+    before = definitions(whole.owner)
+    code, problems = check(whole.owner)
+    assert code == 0, problems
+    alembic = Alembic(whole.owner)
+    assert "fonction check_feature_flag(text, uuid), remplacée" in alembic.succeeds("upgrade", "0006").out
+    alembic.succeeds(*GIVE_BACK)
+    assert definitions(whole.owner) == before
+
+
 def test_check_names_the_functions_that_the_role_cannot_replace(whole: Platforms) -> None:
     whole.superuser.execute("alter function log_api_usage owner to postgres")
     code, problems = check(whole.owner)

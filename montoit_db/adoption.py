@@ -73,9 +73,8 @@ where (flag ->> 'is_enabled')::boolean and coalesce((flag ->> 'rollout_percentag
 order by 1
 """
 _HAS_USER_TYPES = """
-select exists (
-    select from pg_attribute where attrelid = to_regclass('public.profiles') and attname = 'user_type'
-)
+select count(*) = 2 from pg_attribute
+where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
 """
 
 

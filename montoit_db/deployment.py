@@ -60,6 +60,11 @@ class Deployment:
         self._steps: list[MigrationInfo] = []
         self._legacy: dict[str, frozenset[str]] = {}
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether we hold the deployments' lock, as every command does that writes."""
+        return self._holder is not None
+
     def is_ours(
         self,
         obj: Any,  # noqa: ANN401 -- Alembic's hook
@@ -239,10 +244,14 @@ def deployment() -> Iterator[Deployment]:
         def set_timeouts(connection: Connection) -> None:
             # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
             if _BYSTANDER not in connection.get_execution_options():
-                connection.connection.cursor().execute(timeouts)
+                # Revisions name every schema, and must not meet a function that somebody else put on the path.
+                path = "set local search_path = '';" if deploy is not None and deploy.is_alone else ""
+                connection.connection.cursor().execute(path + timeouts)
 
+        deploy: Deployment | None = None
         with database.connect_to(engine) as connection:
-            yield Deployment(engine, connection, settings)
+            deploy = Deployment(engine, connection, settings)
+            yield deploy
 
 
 def prepare(migration: MigrationContext) -> None:

@@ -86,6 +86,7 @@ def begin(migration: MigrationContext) -> None:
     migration.impl.static_output(
         f"""\
 set local client_min_messages = warning;
+set local search_path = '';
 set local lock_timeout = '5s';
 select pg_advisory_xact_lock({LOCK_KEY});
 

@@ -385,7 +385,7 @@ def test_foreign_keys_to_api_keys_hold(adopted: Platforms) -> None:
 
 
 def test_a_service_has_one_row_as_before(adopted: Platforms) -> None:
-    with pytest.raises(DBAPIError, match="idx_api_keys_service_name"):
+    with pytest.raises(DBAPIError, match="api_keys_platform_service_name_key"):
         adopted.owner.execute("insert into api_keys (service_name, display_name) values ('brevo', 'Brevo again')")
 
 
@@ -584,29 +584,173 @@ def test_history_of_a_flag_that_was_deleted_comes_back_without_it(whole: Platfor
     )
 
 
-def test_other_overloads_comments_and_switches_come_back(whole: Platforms) -> None:
-    whole.owner.execute(
-        """
+AWKWARD = {
+    "overloads": """
         create function get_api_keys(service text, environment text) returns jsonb language sql security definer as
             'select keys from api_keys where service_name = $1';
+        comment on function get_api_keys(text, text) is 'Theirs.';
+    """,
+    "comments": """
         comment on table api_keys is 'Theirs.';
-        comment on column sms_logs.user_id is 'Theirs, too.';
-        comment on function get_api_keys(text) is 'Theirs as well.';
+        comment on column sms_logs.user_id is 'Theirs.';
+        comment on function get_api_keys(text) is 'Theirs.';
+        comment on policy "Admins can view" on api_keys is 'Theirs.';
+        comment on trigger trigger_log_feature_flag_change on feature_flags is 'Theirs.';
+        comment on constraint api_keys_service_name_key on api_keys is 'Theirs.';
+    """,
+    "switches": """
         alter table sms_logs disable row level security;
         alter table feature_flags disable trigger trigger_log_feature_flag_change;
+        alter table whatsapp_logs force row level security;
+    """,
+    "grants": """
         grant select (service_name, is_active) on api_keys to anon;
         grant insert on sms_logs to authenticated with grant option;
-        create policy "Nobody" on whatsapp_logs as restrictive for delete to public using (false);
-        """
-    )
-    before = definitions(whole.owner)
+    """,
+    "a restrictive policy": """
+        create policy "No""body" on whatsapp_logs as restrictive for delete to public using (false);
+    """,
+    "no overrides": "drop table feature_flag_overrides",
+    "no flags, but overrides": "drop table feature_flags cascade",
+    "an index of a likely name": "create index idx_api_keys_service_name on api_keys (service_name)",
+    "an index instead of a constraint": """
+        alter table api_keys drop constraint api_keys_service_name_key;
+        create unique index theirs on api_keys (service_name);
+    """,
+    "a function without a default": """
+        drop function check_feature_flag;
+        create function check_feature_flag(flag_key text, user_id uuid) returns boolean language sql as 'select true';
+    """,
+    "triggers of our names": """
+        create function theirs() returns trigger language plpgsql as 'begin return new; end';
+        create trigger touch_updated_at before update on api_keys for each row execute function theirs();
+    """,
+    "a check of another name": """
+        alter table feature_flag_history rename constraint feature_flag_history_action_check to other;
+    """,
+    "a check that is narrower": """
+        alter table whatsapp_logs drop constraint whatsapp_logs_status_check,
+            add constraint whatsapp_logs_status_check check (status in ('read', 'queued', 'sent'));
+    """,
+    "a deferred trigger": """
+        create function theirs() returns trigger language plpgsql as 'begin return null; end';
+        create constraint trigger late after insert or update or delete on feature_flags
+            deferrable initially deferred for each row execute function theirs();
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_awkward_definitions_come_back(whole: Platforms, kind: str) -> None:
+    whole.owner.execute(AWKWARD[kind])
+    before, rows_before = definitions(whole.owner), rows(whole.owner)
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "head")
+    assert "Services activés : 7/7" in alembic.succeeds("upgrade", "head").out
     assert attempt(whole.superuser, ANON, "select service_name from api_keys") == DENIED
     assert whole.owner.value("select count(*) from pg_proc where proname = 'get_api_keys'") == 1
+    whole.owner.execute("insert into feature_flags (key, name, category) values ('x', 'X', 'x')")
+    whole.owner.execute("delete from feature_flags where key = 'x'")
+    with pytest.raises(DBAPIError, match="duplicate key"):
+        whole.owner.execute("insert into api_keys (service_name, display_name) values ('brevo', 'Brevo again')")
     alembic.succeeds("downgrade", "-1")
     alembic.succeeds(*GIVE_BACK)
     assert definitions(whole.owner) == before
+    assert rows(whole.owner) == rows_before
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("alter table api_keys add key_name text", "api_keys : a déjà key_name"),
+        ("alter table feature_flag_history add actor text", "feature_flag_history : a déjà actor"),
+        ("create rule r as on delete to api_keys do instead nothing", "api_keys : a des règles"),
+        (
+            "create unique index theirs on api_keys (service_name, environment)",
+            "api_keys : unicité inconnue : theirs",
+        ),
+        ("create unique index theirs on api_keys (lower(service_name))", "api_keys : unicité inconnue : theirs"),
+        (
+            "alter table feature_flags drop constraint feature_flags_key_key, add unique (key) deferrable",
+            "feature_flags : pas unique : key",
+        ),
+    ],
+)
+def test_what_would_fail_later_is_refused_first(whole: Platforms, change: str, difference: str) -> None:
+    whole.owner.execute(change)
+    assert difference in Alembic(whole.owner).refuses("upgrade", "head")
+
+
+def test_a_table_of_another_owner_is_refused_first(whole: Platforms) -> None:
+    whole.superuser.execute("alter table sms_logs owner to postgres")
+    whole.superuser.execute(f"grant all on sms_logs to {whole.owner.url.username}")
+    assert "sms_logs : appartient à postgres" in Alembic(whole.owner).refuses("upgrade", "head")
+
+
+def test_before_anything_is_ours_nothing_is_lost(whole: Platforms) -> None:
+    before = definitions(whole.owner)
+    Alembic(whole.owner).succeeds("upgrade", "0001")
+    Alembic(whole.owner).succeeds("downgrade", "base")
+    assert definitions(whole.owner) == before
+
+
+def test_an_override_on_a_flag_of_ours_is_counted(whole: Platforms) -> None:
+    whole.owner.execute("delete from feature_flags where key = 'orange_money'")
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "0006")
+    whole.owner.execute(
+        "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled)"
+        f" select id, '{TENANT}', true from feature_flags where key = 'orange_money'"
+    )
+    assert "feature_flag_overrides : 1 ligne" in alembic.refuses("downgrade", "base")
+
+
+def test_nobodys_functions_are_run_for_us(whole: Platforms) -> None:
+    """What the path would offer is not what a revision calls."""
+    for signature in ("format(text, text)", "format(text, name)", "replace(text, text, text)"):
+        whole.superuser.execute(
+            f"create function public.{signature} returns text language plpgsql as 'begin raise exception $$trap$$; end'"
+        )
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds(*GIVE_BACK)
+
+
+def test_a_trigger_that_sees_credentials_is_named_and_quotes_none(whole: Platforms) -> None:
+    whole.owner.execute(
+        """
+        create function theirs() returns trigger language plpgsql as
+            $$ begin raise exception 'no: %', to_jsonb(old); end $$;
+        create trigger audit before delete on api_keys for each row execute function theirs();
+        """
+    )
+    alembic = Alembic(whole.owner)
+    out = " ".join(alembic.succeeds("upgrade", "head").out.split())
+    assert "déclencheur audit gardé : il verra passer les identifiants InTouch" in out
+    alembic.succeeds("downgrade", "-1")
+    result = alembic(*GIVE_BACK)  # searched for secrets, as every run is
+    assert result.code == 1
+    assert "api_keys n'a pas pu être rendue (rows of ours)" in result.err
+
+
+def test_an_operators_changes_since_then_do_not_stop_the_way_back(whole: Platforms) -> None:
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "0006")
+    whole.owner.execute(
+        """
+        drop index idx_whatsapp_logs_user_id;
+        drop policy "users read their own" on sms_logs;
+        create policy "Users can view own SMS" on sms_logs for select to authenticated using (false);
+        create policy "Theirs" on sms_logs for select to authenticated using (true);
+        drop trigger touch_updated_at on feature_flags;
+        """
+    )
+    alembic.succeeds("downgrade", "base")
+    assert whole.owner.rows("select policyname from pg_policies where tablename = 'sms_logs' order by 1") == [
+        ("Service role full access",),
+        ("Theirs",),
+        ("Users can view own SMS",),
+    ]
 
 
 def test_a_function_that_others_use_is_not_torn_from_them(whole: Platforms) -> None:

@@ -10,13 +10,14 @@ begin
         return;
     end if;
     update montoit.adopted_tables
-    set own_rows = 'key_name is not null', indexes = indexes || 'idx_api_keys_service_name'::text
+    set own_rows = 'key_name is not null', indexes = indexes || 'api_keys_platform_service_name_key'::text
     where table_name = 'api_keys';
 
     perform set_config('search_path', '', true); -- definitions come with their schemas
     for unique_of in
         select indexrelid::regclass as index_name, conname, pg_get_constraintdef(pg_constraint.oid) as definition,
-               pg_get_indexdef(indexrelid) as index_definition
+               pg_get_indexdef(indexrelid) as index_definition,
+               obj_description(pg_constraint.oid, 'pg_constraint') as comment
         from pg_catalog.pg_index
         left join pg_catalog.pg_constraint on conindid = indexrelid and contype = 'u'
         where indrelid = 'public.api_keys'::regclass and indisunique and indpred is null
@@ -31,24 +32,27 @@ begin
             perform montoit.adopt(
                 'api_keys', format('constraint %I', unique_of.conname),
                 format('alter table public.api_keys drop constraint %I', unique_of.conname),
-                format('alter table public.api_keys add constraint %I %s', unique_of.conname, unique_of.definition),
+                format('alter table public.api_keys add constraint %I %s', unique_of.conname, unique_of.definition)
+                    || coalesce(format('; comment on constraint %I on public.api_keys is %L', unique_of.conname,
+                                       nullif(unique_of.comment, '')), ''),
                 'service_name reste unique par service de la plateforme, mais un upsert sur conflit de service_name '
                 '(on_conflict=service_name) échoue désormais : passez par id, ou par update puis insert'
             );
         end if;
-        if to_regclass('public.idx_api_keys_service_name') is null then
+        if to_regclass('public.api_keys_platform_service_name_key') is null then
             perform montoit.adopt(
-                'api_keys', 'index idx_api_keys_service_name',
-                'create unique index idx_api_keys_service_name on public.api_keys (service_name) where key_name is null',
-                'drop index if exists public.idx_api_keys_service_name'
+                'api_keys', 'index api_keys_platform_service_name_key',
+                'create unique index api_keys_platform_service_name_key on public.api_keys (service_name) where key_name is null',
+                'drop index if exists public.api_keys_platform_service_name_key'
             );
         end if;
     end loop;
     perform set_config('search_path', path, true);
 
     -- Users write that column themselves: it makes nobody an administrator any more.
-    if exists (
-        select from pg_catalog.pg_attribute where attrelid = to_regclass('public.profiles') and attname = 'user_type'
+    if 2 = (
+        select count(*) from pg_catalog.pg_attribute
+        where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
     ) then
         execute $query$
             select string_agg(id::text, ', ') from (

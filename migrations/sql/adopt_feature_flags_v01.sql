@@ -19,9 +19,9 @@ begin
                 format('alter table public.feature_flag_history drop constraint %I', constraint_of.conname),
                 -- Rows of a flag that was deleted since are kept.
                 format(
-                    'do $undo$ begin alter table public.feature_flag_history add constraint %I %s;'
+                    'do $montoit_undo$ begin alter table public.feature_flag_history add constraint %I %s;'
                     ' exception when foreign_key_violation then'
-                    ' alter table public.feature_flag_history add constraint %1$I %2$s not valid; end $undo$',
+                    ' alter table public.feature_flag_history add constraint %1$I %2$s not valid; end $montoit_undo$',
                     constraint_of.conname, constraint_of.definition
                 ),
                 'l''historique survit désormais à la suppression d''un flag'

@@ -113,7 +113,7 @@ from (
             when their_definition is null then format('contrainte %s ajoutée', conname)
         end,
         case
-            when not may_be_violated then null
+            when number = 0 or not may_be_violated then null
             when contype = 'c' then format('select exists (select from %s where not (%s))', theirs, condition)
             when contype = 'f' then format(
                 'select exists (select from %s as one where not exists (select from public.%I where %I = one.%I)'
@@ -126,6 +126,17 @@ from (
     from constraints
     cross join generate_series(case when their_definition is null then 1 else 0 end, 1) as number
     where their_definition is distinct from definition
+      -- Theirs stays as it is, but for the one that would not let a deletion into history.
+      and (their_definition is null or conname = 'feature_flag_history_action_check')
+    union all
+    select 7, 0, table_name, format('constraint %I', conname),
+        format('alter table %s drop constraint %I', theirs, conname),
+        format('alter table %s add constraint %I %s', theirs, conname, pg_get_constraintdef(pg_constraint.oid)),
+        format('contrainte %s remplacée', conname), null
+    from tables
+    join pg_catalog.pg_constraint on conrelid = theirs and contype = 'c'
+    join pg_catalog.pg_attribute on attrelid = theirs and attname = 'action' and conkey = array[attnum]
+    where table_name = 'feature_flag_history' and conname <> 'feature_flag_history_action_check'
     union all
     select 8, 0, table_name, format('index %I', relname),
         replace(pg_get_indexdef(indexrelid), ' ON montoit.', ' ON public.'),

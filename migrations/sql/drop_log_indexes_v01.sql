@@ -13,7 +13,7 @@ begin
               and format('idx_%s_%s', log, column_name) = any (adopted.indexes)
         )
     loop
-        execute format('drop index public.%I', index_name);
+        execute format('drop index if exists public.%I', index_name);
     end loop;
 end;
 $$;

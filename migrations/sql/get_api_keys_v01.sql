@@ -33,6 +33,6 @@ begin
         where k.id = any (ids) and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
         for no key update skip locked
     );
-    return coalesce(document, '{}') || coalesce(keys, '{}');
+    return case when document is null or keys is null then coalesce(document, keys, '{}') else document || keys end;
 end;
 $$;

@@ -9,6 +9,7 @@ declare
     step record;
     function regprocedure;
 begin
+    set constraints all immediate; -- a table with pending events cannot be altered
     foreach function in array functions loop
         if not exists (
             select from montoit.adoption_steps
@@ -23,8 +24,17 @@ begin
     if not exists (select from montoit.adopted_tables where table_name = name) then
         execute format('drop table public.%I', name);
     end if;
-    for step in select id, undo from montoit.adoption_steps where table_name = name order by id desc loop
-        execute step.undo;
+    for step in select id, object, undo from montoit.adoption_steps where table_name = name order by id desc loop
+        begin
+            execute step.undo;
+        exception
+            when others then
+                if name <> 'api_keys' then
+                    raise;
+                end if;
+                raise exception using -- a trigger of theirs may have quoted a row
+                    errcode = sqlstate, message = format('api_keys n''a pas pu être rendue (%s).', step.object);
+        end;
         delete from montoit.adoption_steps where id = step.id;
     end loop;
     update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- none of them is ours any more

@@ -15,9 +15,9 @@ from (
             format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
             format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
             -- Ours takes its place, and whatever depends on it stays.
-            (proname, pg_get_function_identity_arguments(oid), pg_get_function_result(oid)) in (
-                ('check_feature_flag', 'flag_key text, user_id uuid', 'boolean'),
-                ('check_feature_flags', 'user_id uuid', 'jsonb'),
+            (proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) in (
+                ('check_feature_flag', 'flag_key text, user_id uuid DEFAULT NULL::uuid', 'boolean'),
+                ('check_feature_flags', 'user_id uuid DEFAULT NULL::uuid', 'jsonb'),
                 ('get_api_keys', 'service text', 'jsonb')
             ) as is_replaced,
             proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
@@ -84,22 +84,33 @@ from (
             when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
             when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
             else ''
-        end,
+        end || coalesce(format('; comment on trigger %I on public.%I is %L', tgname, table_name,
+                               nullif(obj_description(pg_trigger.oid, 'pg_trigger'), '')), ''),
         format('déclencheur %s, remplacé', tgname)
     from pg_catalog.pg_trigger
     join tables on tables.oid = tgrelid
     join pg_catalog.pg_proc on pg_proc.oid = tgfoid
-    where not tgisinternal and table_name in ('feature_flags', 'whatsapp_logs')
-      and prosrc ~* 'feature_flag_history|new\.updated_at'
+    where not tgisinternal and (
+        table_name in ('feature_flags', 'whatsapp_logs') and prosrc ~* 'feature_flag_history|new\.updated_at'
+        or tgname in ('touch_updated_at', 'record_flag_change')
+    )
+    union all
+    select 2, table_name, format('trigger %I', tgname), 'select', 'select',
+        format('déclencheur %s gardé : il verra passer les identifiants InTouch', tgname)
+    from pg_catalog.pg_trigger
+    join tables on tables.oid = tgrelid
+    where not tgisinternal and table_name = 'api_keys' and tgname <> 'touch_updated_at'
     union all
     select 3, table_name, format('policy %I', polname),
         format('drop policy %I on public.%I', polname, table_name),
         format(
-            'create policy %I on public.%I as %s for %s to %s%s%s', polname, table_name,
+            'drop policy if exists %1$I on public.%2$I; create policy %1$I on public.%2$I as %3$s for %4$s to %5$s%6$s%7$s',
+            polname, table_name,
             case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
             ' using (' || pg_get_expr(polqual, polrelid) || ')',
             ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
-        ),
+        ) || coalesce(format('; comment on policy %I on public.%I is %L', polname, table_name,
+                             nullif(obj_description(pg_policy.oid, 'pg_policy'), '')), ''),
         format('règle « %s » (%s pour %s), retirée', polname, command, roles)
     from pg_catalog.pg_policy
     join tables on tables.oid = polrelid
@@ -111,7 +122,7 @@ from (
              from unnest(polroles) as role) as roles
     ) as described
     union all
-    select 4, table_name, format('function %s', signature),
+    select 4, table_name, format('%s %s', case when is_replaced then 'function' else 'dropped function' end, signature),
         case
             when is_replaced then 'select'
             when proname = 'log_api_usage' then format(
@@ -123,7 +134,7 @@ from (
         format(
             '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
             signature, (select statements from granted where object = signature)
-        ),
+        ) || coalesce(format(' comment on function %s is %L;', signature, nullif(obj_description(oid, 'pg_proc'), '')), ''),
         format('fonction %s, %s', short, case
             when proname = 'log_api_usage' then 'gardée pour service_role seul'
             when is_replaced then 'remplacée'

@@ -5,6 +5,7 @@ create or replace function montoit.settle(variadic names text[])
 returns void
 language plpgsql
 set search_path = ''
+set row_security = off -- rows that the migration role may not see are an error, not an absence
 as $$
 declare
     name text;
@@ -13,11 +14,19 @@ declare
     part record;
     violated boolean;
 begin
+    set constraints all immediate; -- a table with pending events cannot be altered
     select jsonb_agg(to_jsonb(steps) order by table_position, step, position) into plan
     from (
         -- include adoption_plan
     ) as steps;
-    -- What reads rows comes first, too.
+    foreach name in array names loop
+        if to_regclass(format('public.%I', name)) is null then
+            delete from montoit.adopted_tables where table_name = name;
+            execute format('alter table montoit.%I set schema public', name);
+        end if;
+    end loop;
+
+    -- What reads rows comes before the first lock, too.
     for part in select ordinality, value from jsonb_array_elements(plan) with ordinality where value ->> 'unless' is not null loop
         execute part.value ->> 'unless' into violated;
         if violated then
@@ -30,11 +39,8 @@ begin
     end loop;
 
     foreach name in array names loop
-        existing := to_regclass(format('public.%I', name));
-        if existing is null then
-            delete from montoit.adopted_tables where table_name = name;
-            continue;
-        end if;
+        continue when to_regclass(format('montoit.%I', name)) is null;
+        existing := format('public.%I', name)::regclass;
         insert into montoit.adopted_tables (table_name, columns, indexes, constraints)
         values (
             name,
@@ -61,13 +67,20 @@ begin
         end if;
     end loop;
 
+    -- A table of ours that is there to stay may refer to one that was only the model of theirs.
+    for part in
+        select conname, conrelid::regclass as relation, pg_get_constraintdef(pg_constraint.oid) as definition
+        from pg_catalog.pg_constraint
+        join pg_catalog.pg_class on pg_class.oid = confrelid
+        where contype = 'f' and connamespace = 'public'::regnamespace and relnamespace = 'montoit'::regnamespace
+    loop
+        execute format('alter table %s drop constraint %I', part.relation, part.conname);
+        execute format('alter table %s add constraint %I %s', part.relation, part.conname,
+                       replace(part.definition, ' montoit.', ' public.'));
+    end loop;
     -- The last ones first: they refer to those before them.
     foreach name in array array(select one from unnest(names) as one order by array_position(names, one) desc) loop
-        if exists (select from montoit.adopted_tables where table_name = name) then
-            execute format('drop table montoit.%I', name);
-        else
-            execute format('alter table montoit.%I set schema public', name);
-        end if;
+        execute format('drop table if exists montoit.%I', name);
     end loop;
 end;
 $$;

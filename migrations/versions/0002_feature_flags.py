@@ -109,8 +109,14 @@ with seeded as (
     returning key
 )
 update montoit.adopted_tables
-set own_rows = format('key = any (%L)', array(select key from seeded))
-where table_name = 'feature_flags';
+set own_rows = case table_name
+    when 'feature_flags' then format('key = any (%L)', keys)
+    else format('feature_flag_id in (select id from public.feature_flags where key = any (%L))', keys)
+end
+from (select array(select key from seeded) as keys) as ours
+where table_name = 'feature_flags'
+   or table_name = 'feature_flag_overrides'
+      and exists (select from montoit.adopted_tables where table_name = 'feature_flags');
 """
 
 TRIGGERS = """

@@ -4,7 +4,6 @@ do $$
 declare
     unique_of record;
     administrators text;
-    path text := current_setting('search_path');
 begin
     if not exists (select from montoit.adopted_tables where table_name = 'api_keys') then
         return;
@@ -13,7 +12,6 @@ begin
     set own_rows = 'key_name is not null', indexes = indexes || 'api_keys_platform_service_name_key'::text
     where table_name = 'api_keys';
 
-    perform set_config('search_path', '', true); -- definitions come with their schemas
     for unique_of in
         select indexrelid::regclass as index_name, conname, pg_get_constraintdef(pg_constraint.oid) as definition,
                pg_get_indexdef(indexrelid) as index_definition,
@@ -47,7 +45,6 @@ begin
             );
         end if;
     end loop;
-    perform set_config('search_path', path, true);
 
     -- Users write that column themselves: it makes nobody an administrator any more.
     if 2 = (

@@ -5,10 +5,8 @@ declare
     constraint_of record;
     flag record;
     zero record;
-    path text := current_setting('search_path');
 begin
     if exists (select from montoit.adopted_tables where table_name = 'feature_flag_history') then
-        perform set_config('search_path', '', true); -- definitions come with their schemas
         for constraint_of in
             select conname, pg_get_constraintdef(oid) as definition
             from pg_catalog.pg_constraint
@@ -27,7 +25,6 @@ begin
                 'l''historique survit désormais à la suppression d''un flag'
             );
         end loop;
-        perform set_config('search_path', path, true);
         update public.feature_flag_history as history set
             flag_key = coalesce(
                 (select key from public.feature_flags as f where f.id = history.feature_flag_id),

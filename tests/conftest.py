@@ -7,7 +7,7 @@ import itertools
 import os
 from contextlib import ExitStack, closing, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import alembic.config
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from montoit_db.database import make_engine
 from montoit_db.intouch.catalogue import CREDENTIALS
 from tests.database import Database, pg_dump
-from tests.servers import PostgresServer, postgres_server
+from tests.servers import VARIABLE, PostgresServer, postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +31,7 @@ SANDBOX = {"INTOUCH_ENVIRONMENT": "sandbox", **SECRETS}
 PRODUCTION = {"INTOUCH_ENVIRONMENT": "production", **SECRETS}
 
 _SERVER = pytest.StashKey[PostgresServer]()
+_SERVERS = pytest.StashKey[list[str]]()
 _STACK = pytest.StashKey[ExitStack]()
 
 
@@ -38,13 +39,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-schema", action="store_true", help="write docs/schema.sql anew")
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Test side by side, each worker on a server of its own: roles belong to the whole of it."""
+    return 0 if VARIABLE in os.environ else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("numprocesses") and not hasattr(session.config, "workerinput"):
+        return  # it only hands tests out
     stack = session.config.stash[_STACK] = ExitStack()
     session.config.stash[_SERVER] = stack.enter_context(postgres_server())
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _SERVER in session.config.stash and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["server"] = _described(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 -- xdist's
+    node.config.stash[_SERVERS].append(getattr(node, "workeroutput", {}).get("server", "none: the worker is gone"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SERVERS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    servers = config.stash[_SERVERS]
+    if _SERVER in config.stash:
+        servers.append(_described(config))
+    for described in sorted(set(servers)):
+        terminalreporter.write_line(f"Tested on {described}")
+
+
+def _described(config: pytest.Config) -> str:
     server = config.stash[_SERVER]
     with make_engine(server.url).connect() as connection:
         version = connection.exec_driver_sql("show server_version").scalar_one()

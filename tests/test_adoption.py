@@ -13,7 +13,7 @@ from montoit_db.database import make_engine
 from tests.conftest import PRODUCTION, Alembic
 from tests.database import Database, pg_dump
 from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
-from tests.platforms import PLATFORMS, Platform, create_platform
+from tests.platforms import OWNER, PLATFORMS, Platform, create_platform
 from tests.test_access import DENIED, Caller, attempt, claims, value
 from tests.test_check import check
 from tests.test_script import PLACEHOLDERS, fill_in, script, state, with_psql
@@ -61,8 +61,8 @@ def owner(empty: Platforms) -> Database:
     return empty.owner
 
 
-@pytest.fixture
-def whole(templates: Templates) -> Iterator[Platforms]:
+@pytest.fixture(scope="module")
+def whole_template(templates: Templates) -> Iterator[Platforms]:
     """Generation B, on a Supabase that grants everything to everyone."""
     databases = Platforms(*create_platform(templates, "supabase before October 2026"))
     make_generation_b(databases.owner)
@@ -70,11 +70,34 @@ def whole(templates: Templates) -> Iterator[Platforms]:
     templates.drop(databases.superuser.name)
 
 
+@pytest.fixture(scope="module")
+def adopted_template(templates: Templates, whole_template: Platforms) -> Iterator[Platforms]:
+    databases = clone(templates, whole_template)
+    Alembic(databases.owner).succeeds("upgrade", "head")
+    yield databases
+    templates.drop(databases.superuser.name)
+
+
+def clone(templates: Templates, template: Platforms) -> Platforms:
+    superuser = templates.create(template.superuser.name)
+    superuser.execute(f"alter database {superuser.name} owner to {OWNER}")
+    return Platforms(superuser, Database(template.owner.url.set(database=superuser.name)))
+
+
 @pytest.fixture
-def adopted(whole: Platforms) -> Platforms:
+def whole(templates: Templates, whole_template: Platforms) -> Iterator[Platforms]:
+    """Generation B, not touched yet."""
+    databases = clone(templates, whole_template)
+    yield databases
+    templates.drop(databases.superuser.name)
+
+
+@pytest.fixture
+def adopted(templates: Templates, adopted_template: Platforms) -> Iterator[Platforms]:
     """The same after `upgrade head`."""
-    Alembic(whole.owner).succeeds("upgrade", "head")
-    return whole
+    databases = clone(templates, adopted_template)
+    yield databases
+    templates.drop(databases.superuser.name)
 
 
 def found(database: Database) -> dict[str, str | None]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from montoit_db.database import engine_url, make_engine
+from montoit_db.deployment import LOCK_KEY
 from tests.conftest import PRODUCTION, SECRETS, Alembic
 from tests.database import Database, pg_dump
 from tests.platforms import OWNER, create_platform
 from tests.poolers import pgbouncer
-from tests.test_deployment import LINGER, alembic, wait_until_asleep
 from tests.test_report import on, run
 
 if TYPE_CHECKING:
@@ -154,18 +154,13 @@ def test_other_credentials(database_at: Callable[[str], Database]) -> None:
 def test_another_deployment_and_an_old_transaction(
     database_at: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
     from montoit_db import check as checking  # noqa: PLC0415
 
     database = database_at("0006")
-    database.execute(LINGER)
-    with ThreadPoolExecutor() as pool:
-        activation = pool.submit(alembic, database, "upgrade", "head")
-        wait_until_asleep(database, activation)
+    with make_engine(database.url).connect() as deployment:
+        pid = deployment.exec_driver_sql(f"select pg_backend_pid() from pg_advisory_xact_lock({LOCK_KEY})").scalar_one()
         code, problems = check(database)
-        assert (code, "un autre est en cours (pid " in problems["Déploiement"][0]["message"]) == (1, True)
-        assert activation.result().returncode == 0
+    assert (code, f"un autre est en cours (pid {pid}" in problems["Déploiement"][0]["message"]) == (1, True)
     monkeypatch.setattr(checking, "OLD_TRANSACTION", 0)
     with make_engine(database.url).connect() as reader:
         pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()

@@ -22,7 +22,7 @@ from montoit_db.rollout import apply, bucket, described, flags_for, is_enabled, 
 from montoit_db.settings import DeploymentSettings
 from tests.conftest import ROOT
 from tests.test_access import OTHER, USER
-from tests.test_deployment import Running, wait_until
+from tests.test_deployment import wait_until
 from tests.test_report import BIN, on, run
 
 if TYPE_CHECKING:
@@ -226,11 +226,15 @@ def test_asked_in_a_terminal(database: Database, answer: str, code: int, share: 
         env={**os.environ, **on(database)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
+            assert process.stderr is not None
+            asked = ""
+            while "Appliquer ?" not in asked:
+                asked += process.stderr.read(1) or pytest.fail(f"it ended without asking: {asked}")
             held = f"datname = '{database.name}' and pid <> pg_backend_pid() and state"
-            wait_until(database, f"{held} = 'idle'", Running(process))
             assert database.value(f"select count(*) from pg_stat_activity where {held} <> 'idle'") == 0
             os.write(ours, answer.encode())
             out, err = process.communicate(timeout=30)
+            err = asked + err
         finally:
             process.kill()
     os.close(ours)

@@ -313,6 +313,9 @@ def test_rights_and_rules_are_those_of_a_fresh_database(adopted: Platforms, data
         "select a.grantee::regrole::text from pg_proc, aclexplode(proacl) a"
         " where proname = 'log_api_usage' and a.grantee <> proowner"
     ) == [("service_role",)]
+    assert adopted.owner.value("select proconfig from pg_proc where proname = 'log_api_usage'") == [
+        "search_path=public, pg_temp"
+    ]
 
 
 # --- the platform's callers
@@ -434,6 +437,11 @@ def test_roles_come_from_the_platforms_tables(adopted: Platforms) -> None:
         for person in (TENANT, AGENCY, OPERATOR):
             answer = value(adopted.superuser, SERVICE, f"select check_feature_flag('debug_mode', '{person}')")
             assert answer is (person == served), (roles, person)
+    adopted.owner.execute(
+        "update user_role_assignments set is_active = false;"
+        "update feature_flags set allowed_roles = '{agence}' where key = 'debug_mode'"
+    )
+    assert value(adopted.superuser, SERVICE, f"select check_feature_flag('debug_mode', '{AGENCY}')") is False
 
 
 # --- shares
@@ -463,6 +471,13 @@ def test_shares_are_left_where_the_operator_says_so(whole: Platforms) -> None:
     result = alembic.succeeds("-x", "keep-rollout=yes", "upgrade", "head")
     assert whole.owner.value("select max(rollout_percentage) from feature_flags where key = 'monartisan'") == 0
     assert "monartisan : actif, laissé à 0 %, ne sert plus personne" in result.out
+
+
+def test_a_flag_that_the_platform_removed_stays_away(whole: Platforms) -> None:
+    whole.owner.execute("delete from feature_flags where key in ('ai_chatbot', 'orange_money')")
+    Alembic(whole.owner).succeeds("upgrade", "0006")
+    found = whole.owner.rows("select key, is_enabled from feature_flags where key in ('ai_chatbot', 'orange_money')")
+    assert found == [("orange_money", False)]
 
 
 def test_a_script_leaves_them_too(whole: Platforms) -> None:

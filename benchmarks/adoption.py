@@ -24,8 +24,8 @@ from montoit_db import embedded
 from montoit_db.database import make_engine
 from tests.database import Database
 from tests.generations import make_generation_b
+from tests.platforms import create_roles
 
-API_ROLES = "create role anon; create role authenticated; create role service_role bypassrls"
 FILL = """
 insert into sms_logs (phone_number, message, partner_transaction_id, status, status_code, status_message, created_at)
 select '+225070102' || i % 10000, repeat('m', 120), 'old_' || i, (array['sent', 'delivered', 'failed'])[1 + i % 3],
@@ -43,6 +43,14 @@ WAITED = re.compile(r"acquired \w+ on relation .* after ([\d.]+) ms")
 HEAD_START = 5  # seconds of load before the upgrade begins
 
 
+def make_platform(database: Database, rows: int) -> None:
+    """Make the platform's database of 2025 with `rows` more in sms_logs, and without the two indexes that we want."""
+    create_roles(database)
+    make_generation_b(database)
+    database.execute("drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id")
+    database.execute(FILL.format(rows=rows))
+
+
 def main() -> None:
     """Fill, load without us, load with the upgrade, and print both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,10 +65,7 @@ def main() -> None:
         with embedded.server(directory / "server", OPTIONS, arguments.binaries) as server:
             url = Databases(server).clone("template1", "adoption")
             database = Database(url)
-            database.execute(API_ROLES)
-            make_generation_b(database)
-            database.execute("drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id")
-            database.execute(FILL.format(rows=arguments.rows))
+            make_platform(database, arguments.rows)
             with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.exec_driver_sql("vacuum analyze sms_logs")
                 connection.exec_driver_sql("checkpoint")

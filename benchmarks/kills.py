@@ -21,12 +21,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.adoption import API_ROLES
+from benchmarks.adoption import make_platform
 from benchmarks.commands import ROOT, SETTINGS, Databases
 from montoit_db import embedded
 from montoit_db.database import make_engine
 from tests.database import Database
-from tests.generations import make_generation_b
 
 STATE = """
 select version_num,
@@ -37,11 +36,7 @@ from alembic_version
 
 
 CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0006"), ("downgrade", "0007"))
-PLATFORM = """
-drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id;
-insert into sms_logs (phone_number, message, partner_transaction_id, status)
-select '+2250701020304', repeat('m', 120), 'old_' || i, 'sent' from generate_series(1, 100000) as i
-"""
+PLATFORM_ROWS = 100_000
 
 
 def start(address: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -89,10 +84,7 @@ def main() -> None:
             with embedded.server(directory) as server:
                 databases = Databases(server)
                 if number == 0:
-                    platform = Database(databases.clone("template1", "platform"))
-                    platform.execute(API_ROLES)
-                    make_generation_b(platform)
-                    platform.execute(PLATFORM)
+                    make_platform(Database(databases.clone("template1", "platform")), PLATFORM_ROWS)
                 url = databases.clone("platform" if begin == "the platform" else "template1", f"kill_{number}")
                 address = url.set(drivername="postgresql").render_as_string(hide_password=False)
                 if begin.isdigit():

@@ -665,8 +665,8 @@ begin
                             when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
                             when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
                             else ''
-                        end || coalesce(format('; comment on trigger %I on public.%I is %L', tgname, table_name,
-                                               nullif(obj_description(pg_trigger.oid, 'pg_trigger'), '')), ''),
+                        end || format('; comment on trigger %I on public.%I is %L', tgname, table_name,
+                                      obj_description(pg_trigger.oid, 'pg_trigger')),
                         format('déclencheur %s, remplacé', tgname)
                     from pg_catalog.pg_trigger
                     join tables on tables.oid = tgrelid
@@ -690,8 +690,8 @@ begin
                             case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
                             ' using (' || pg_get_expr(polqual, polrelid) || ')',
                             ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
-                        ) || coalesce(format('; comment on policy %I on public.%I is %L', polname, table_name,
-                                             nullif(obj_description(pg_policy.oid, 'pg_policy'), '')), ''),
+                        ) || format('; comment on policy %I on public.%I is %L', polname, table_name,
+                                    obj_description(pg_policy.oid, 'pg_policy')),
                         format('règle « %s » (%s pour %s), retirée', polname, command, roles)
                     from pg_catalog.pg_policy
                     join tables on tables.oid = polrelid
@@ -715,7 +715,7 @@ begin
                         format(
                             '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
                             signature, (select statements from granted where object = signature)
-                        ) || coalesce(format(' comment on function %s is %L;', signature, nullif(obj_description(oid, 'pg_proc'), '')), ''),
+                        ) || format(' comment on function %s is %L;', signature, obj_description(oid, 'pg_proc')),
                         format('fonction %s, %s', short, case
                             when proname = 'log_api_usage' then 'gardée pour service_role seul'
                             when is_replaced then 'remplacée'

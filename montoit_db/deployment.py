@@ -119,10 +119,12 @@ class Deployment:
         """
         if "destination_rev" not in migration.opts:
             if "revision_context" in migration.opts:
-                from montoit_db import adoption  # noqa: PLC0415 -- only `check` and `revision` compare
+                # Only `check` and `revision` compare; the ORM costs a deployment a tenth of its time.
+                from montoit_db import adoption  # noqa: PLC0415
+                from montoit_db.models import Base  # noqa: PLC0415
 
                 self._legacy = adoption.legacy_objects(self.connection)
-            prepare(migration)
+                migration.opts["target_metadata"] = Base.metadata
             run_migrations()
             return
         with self._alone():
@@ -258,15 +260,8 @@ def prepare(migration: MigrationContext) -> None:
     """Let every revision of the plan object before the first one runs.
 
     A revision that can tell beforehand that it will not go through has a `before_upgrade` or
-    `before_downgrade` function. Alembic compares models with a database through the same environment; they
-    are imported for that alone, since the ORM costs a deployment a tenth of its time.
+    `before_downgrade` function.
     """
-    if "revision_context" in migration.opts:
-        from montoit_db.models import Base  # noqa: PLC0415
-
-        migration.opts["target_metadata"] = Base.metadata
-    if "destination_rev" not in migration.opts:
-        return
     checks = [
         getattr(step.revision.module, "before_upgrade" if step.is_upgrade else "before_downgrade", None)
         for step in reversed(plan(migration))  # a script begins with the values that have to be filled in

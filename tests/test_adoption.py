@@ -14,7 +14,7 @@ from tests.conftest import PRODUCTION, Alembic
 from tests.database import Database, pg_dump
 from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
 from tests.platforms import OWNER, PLATFORMS, Platform, create_platform
-from tests.test_access import DENIED, Caller, attempt, claims, value
+from tests.test_access import CALLERS, DENIED, Caller, attempt, claims, value
 from tests.test_check import check
 from tests.test_script import PLACEHOLDERS, fill_in, script, state, with_psql
 
@@ -33,11 +33,10 @@ WHOLE = {
 }
 GIVE_BACK = ("-x", "allow-data-loss=yes", "downgrade", "base")
 
-SERVICE = Caller("service_role", '{"role": "service_role"}')
+ANON, SERVICE = CALLERS["anon"], CALLERS["service"]
 ADMINISTRATOR = Caller("authenticated", claims("authenticated", OPERATOR, app_metadata={"role": "admin"}))
 SELF_MADE = Caller("authenticated", claims("authenticated", OPERATOR))  # user_type admin_ansut, which users write
 TENANT_CALLER = Caller("authenticated", claims("authenticated", TENANT))
-ANON = Caller("anon", '{"role": "anon"}')
 
 
 class Platforms(NamedTuple):

@@ -31,8 +31,7 @@ begin
                 'api_keys', format('constraint %I', unique_of.conname),
                 format('alter table public.api_keys drop constraint %I', unique_of.conname),
                 format('alter table public.api_keys add constraint %I %s', unique_of.conname, unique_of.definition)
-                    || coalesce(format('; comment on constraint %I on public.api_keys is %L', unique_of.conname,
-                                       nullif(unique_of.comment, '')), ''),
+                    || format('; comment on constraint %I on public.api_keys is %L', unique_of.conname, unique_of.comment),
                 'service_name reste unique par service de la plateforme, mais un upsert sur conflit de service_name '
                 '(on_conflict=service_name) échoue désormais : passez par id, ou par update puis insert'
             );

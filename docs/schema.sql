@@ -383,7 +383,8 @@ declare
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
-        if (to_jsonb(new) - 'updated_at') = (to_jsonb(old) - 'updated_at') then
+        flag.updated_at := old.updated_at;
+        if flag *= old then
             return null;
         end if;
         if new.is_enabled is distinct from old.is_enabled then
@@ -924,7 +925,7 @@ begin
 end;
 $$;
 
-CREATE FUNCTION montoit.store_credentials(target_environment text, target_endpoint text, target_store text) RETURNS text[]
+CREATE FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -944,11 +945,14 @@ begin
             coalesce(given.key_name, stored.key_name) as key_name,
             coalesce(stored.environment, target_environment) as environment,
             coalesce(given.metadata, '{}') as metadata,
-            coalesce(convert_from(decode(given.value_hex, 'hex'), 'UTF8'), stored.value) as value,
+            coalesce(given.value, stored.value) as value,
             stored.value as former_value,
             stored.secret_id as former_secret,
             given.key_name is not null as is_given
-        from pg_temp.intouch_credentials as given
+        from (
+            select key_name, metadata, current_setting('montoit.' || key_name) as value
+            from jsonb_each(credentials) as each (key_name, metadata)
+        ) as given
         full join montoit.read_credentials('intouch') as stored
             on stored.key_name = given.key_name and stored.environment = target_environment
         where given.key_name is not null
@@ -974,7 +978,7 @@ begin
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
             'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
-            target_endpoint, credential.environment, credential.is_given, credential.metadata
+            current_setting('montoit.base_url'), credential.environment, credential.is_given, credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -1001,12 +1005,22 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.take_credential() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    perform set_config('montoit.' || new.key_name, new.value, true);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION montoit.touch_updated_at() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
-    if new is distinct from old then
+    if new *<> old then
         new.updated_at := now();
     end if;
     return new;
@@ -1115,6 +1129,11 @@ CREATE VIEW montoit.feature_flag_seed WITH (security_invoker='true') AS
     credentials_status,
     rollout_percentage
    FROM ( VALUES ('ab_testing'::text,'advanced'::text,'A/B Testing'::text,false,false,'production'::text,50), ('beta_features'::text,'advanced'::text,'Fonctionnalités Beta'::text,false,false,'production'::text,10), ('debug_mode'::text,'advanced'::text,'Mode Debug'::text,false,false,'production'::text,0), ('agency_commissions'::text,'agency'::text,'Commissions d''Agences'::text,true,false,'production'::text,100), ('agency_management'::text,'agency'::text,'Gestion d''Agences'::text,true,false,'production'::text,100), ('agency_team'::text,'agency'::text,'Équipes d''Agences'::text,true,false,'production'::text,100), ('ai_chatbot'::text,'ai'::text,'Chatbot IA (SUTA)'::text,true,true,'production'::text,100), ('ai_image_generation'::text,'ai'::text,'Génération d''Images IA'::text,false,true,'not_configured'::text,0), ('ai_property_description'::text,'ai'::text,'Description IA'::text,true,true,'production'::text,100), ('ai_recommendations'::text,'ai'::text,'Recommandations IA'::text,true,false,'production'::text,100), ('analytics_dashboard'::text,'analytics'::text,'Dashboard Analytics'::text,true,false,'production'::text,100), ('export_reports'::text,'analytics'::text,'Export de Rapports'::text,true,false,'production'::text,100), ('realtime_analytics'::text,'analytics'::text,'Analytics Temps Réel'::text,false,false,'production'::text,0), ('monartisan'::text,'maintenance'::text,'MonArtisan'::text,true,false,'production'::text,100), ('monartisan_payment'::text,'maintenance'::text,'Paiement MonArtisan'::text,false,true,'not_configured'::text,0), ('monartisan_warranty'::text,'maintenance'::text,'Garantie Travaux'::text,false,false,'production'::text,0), ('map_clustering'::text,'map'::text,'Clustering de Carte'::text,false,false,'production'::text,0), ('map_directions'::text,'map'::text,'Itinéraires'::text,false,true,'not_configured'::text,0), ('map_heatmap'::text,'map'::text,'Heatmap des Prix'::text,false,false,'production'::text,0), ('mapbox_integration'::text,'map'::text,'Carte Mapbox'::text,true,true,'production'::text,100), ('ai_moderation'::text,'moderation'::text,'Modération IA'::text,false,true,'not_configured'::text,0), ('content_moderation'::text,'moderation'::text,'Modération de Contenu'::text,true,false,'production'::text,100), ('fraud_detection'::text,'moderation'::text,'Détection de Fraude'::text,true,false,'production'::text,100), ('email_notifications'::text,'notification'::text,'Notifications Email'::text,true,true,'production'::text,100), ('push_notifications'::text,'notification'::text,'Notifications Push'::text,false,true,'not_configured'::text,0), ('sms_notifications'::text,'notification'::text,'Notifications SMS'::text,false,true,'not_configured'::text,0), ('whatsapp_notifications'::text,'notification'::text,'Notifications WhatsApp'::text,false,true,'not_configured'::text,0), ('intouch_payment'::text,'payment'::text,'Paiements InTouch'::text,false,true,'not_configured'::text,0), ('moov_money'::text,'payment'::text,'Moov Money'::text,false,true,'not_configured'::text,0), ('mtn_money'::text,'payment'::text,'MTN Money'::text,false,true,'not_configured'::text,0), ('orange_money'::text,'payment'::text,'Orange Money'::text,false,true,'not_configured'::text,0), ('split_payment'::text,'payment'::text,'Split Payment (99%/1%)'::text,false,false,'production'::text,0), ('wave_payment'::text,'payment'::text,'Wave'::text,false,true,'not_configured'::text,0), ('cryptoneo_signature'::text,'signature'::text,'Signature CEV CryptoNeo'::text,false,true,'not_configured'::text,0), ('electronic_signature'::text,'signature'::text,'Signature Électronique Simple'::text,true,false,'production'::text,100), ('cnam_verification'::text,'verification'::text,'Vérification CNAM'::text,false,true,'not_configured'::text,0), ('facial_verification'::text,'verification'::text,'Vérification Biométrique'::text,false,true,'not_configured'::text,0), ('oneci_verification'::text,'verification'::text,'Vérification ONECI (NNI)'::text,false,true,'not_configured'::text,0), ('passport_verification'::text,'verification'::text,'Vérification Passeport'::text,true,false,'production'::text,100)) seed(key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage);
+
+CREATE VIEW montoit.given_credentials WITH (security_invoker='true') AS
+ SELECT NULL::text AS key_name,
+    NULL::text AS value
+  WHERE false;
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
@@ -1455,6 +1474,8 @@ CREATE INDEX idx_whatsapp_logs_created_at ON public.whatsapp_logs USING btree (c
 
 CREATE INDEX idx_whatsapp_logs_user_id ON public.whatsapp_logs USING btree (user_id);
 
+CREATE TRIGGER take_credential INSTEAD OF INSERT ON montoit.given_credentials FOR EACH ROW EXECUTE FUNCTION montoit.take_credential();
+
 CREATE TRIGGER record_flag_change AFTER INSERT OR DELETE OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.record_flag_change();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE OF key_name, key_value, secret_id, endpoint, environment, is_active, metadata ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
@@ -1606,7 +1627,9 @@ REVOKE ALL ON FUNCTION montoit.settle(VARIADIC names text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.settled(VARIADIC names text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_endpoint text, target_store text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.take_credential() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.touch_updated_at() FROM PUBLIC;
 

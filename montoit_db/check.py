@@ -161,7 +161,6 @@ _RIGHTS = """
 select
     current_user,
     has_database_privilege(current_database(), 'create') or to_regnamespace('montoit') is not null,
-    has_database_privilege(current_database(), 'temporary'),
     has_schema_privilege('public', 'create'),
     (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r
      where not exists (select from pg_roles where rolname = r)),
@@ -181,10 +180,9 @@ select
 def _rights(connection: Connection) -> Iterator[Finding]:
     names = {"tables": [*deployment.OUR_TABLES, "alembic_version"], "functions": [*adoption.FUNCTIONS]}
     row = connection.exec_driver_sql(_RIGHTS, names).one()
-    role, may_create_schema, may_create_temporary, may_create_tables, missing_roles, may_create_roles, others = row
+    role, may_create_schema, may_create_tables, missing_roles, may_create_roles, others = row
     problems = [
         (may_create_schema, "créer le schéma montoit", "grant create on database … to"),
-        (may_create_temporary, "créer une table temporaire", "grant temporary on database … to"),
         (may_create_tables, "créer des tables dans public", "grant create on schema public to"),
     ]
     bad = False

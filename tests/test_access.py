@@ -150,6 +150,10 @@ TABLES: dict[str, dict[str, tuple[int | str, ...]]] = {
         "update {} set created_at = now()": NO,
         "delete from {}": NO,
     },
+    "montoit.given_credentials": {
+        "select * from {}": NO,
+        "insert into {} values ('reason', 'x')": NO,
+    },
     "montoit.feature_flag_seed": {"select * from {}": NO},
     "montoit.adopted_tables": {"select * from {}": NO, "update {} set own_rows = 'true'": NO},
     "montoit.adoption_steps": {
@@ -189,7 +193,8 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.is_admin": {"select {}()": EVERYONE},
     "montoit.sees_everything": {"select {}()": EVERYONE},
     "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
-    "montoit.store_credentials": {"select {}('sandbox', 'https://evil.example', 'table')": NO},
+    "montoit.store_credentials": {"select {}('sandbox', 'table', '[]')": NO},
+    "montoit.take_credential": {"select {}()": NO},
     "montoit.deactivate_credentials": {"select {}()": NO},
     "montoit.raise_without_values": {"select {}('P0001', '', '')": NO},
     "montoit.bucket": {f"select {{}}('x', '{USER}')": NO},

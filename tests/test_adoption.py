@@ -603,6 +603,18 @@ def test_rows_that_meet_no_constraint_of_ours_are_let_be(whole: Platforms) -> No
     assert rows(whole.owner) == before
 
 
+def test_columns_whose_type_has_no_equality(whole: Platforms) -> None:
+    for table in ("feature_flags", "api_keys"):
+        whole.owner.execute(f"alter table {table} add column settings json; update {table} set settings = '[1]'")
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    history = "select count(*) from feature_flag_history"
+    before = whole.owner.value(history)
+    whole.owner.execute("update feature_flags set name = name; update api_keys set is_active = is_active")
+    assert whole.owner.value(history) == before
+    whole.owner.execute("update feature_flags set settings = '[2]' where key = 'debug_mode'")
+    assert whole.owner.value(history) == before + 1
+
+
 def test_history_of_a_flag_that_was_deleted_comes_back_without_it(whole: Platforms) -> None:
     whole.owner.execute(
         "insert into feature_flag_history (feature_flag_id, action, reason)"

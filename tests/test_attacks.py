@@ -176,7 +176,7 @@ PROBES = [
     "select k.key_value from feature_flags f left join api_keys k on true",
     "select public.get_api_keys('intouch')",
     "select * from montoit.read_credentials('intouch')",
-    "table pg_temp.intouch_credentials",
+    "table montoit.given_credentials",
     "select * from pg_stats where tablename = 'api_keys'",
     "select query from pg_stat_activity",
     "select new_value, previous_value from feature_flag_history",

@@ -97,15 +97,11 @@ def test_database_tls_and_authentication_are_told_apart(database: Database) -> N
 def test_a_role_without_rights(templates: Templates) -> None:
     superuser, owner = create_platform(templates, "plain")
     try:
-        superuser.execute(
-            f"alter database {superuser.name} owner to current_user;"
-            f"revoke temporary on database {superuser.name} from public"
-        )
+        superuser.execute(f"alter database {superuser.name} owner to current_user")
         code, problems = check(owner)
         assert code == 1
         assert [finding["remedy"].split(" : ")[1] for finding in problems["Droits"]] == [
             f"grant create on database … to {OWNER};",
-            f"grant temporary on database … to {OWNER};",
             f"grant create on schema public to {OWNER};",
         ]
     finally:
@@ -114,7 +110,7 @@ def test_a_role_without_rights(templates: Templates) -> None:
 
 def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> None:
     database = database_at("0006")
-    database.execute(f"grant create, temporary on database {database.name} to {OWNER};"
+    database.execute(f"grant create on database {database.name} to {OWNER};"
                      f"grant usage on schema montoit to {OWNER}; grant all on schema public to {OWNER};"
                      f"grant select on all tables in schema public to {OWNER}")  # fmt: skip
     _, problems = check(Database(database.url.set(username=OWNER, password="owner")))

@@ -153,15 +153,12 @@ PATHS: dict[str, tuple[str, str]] = {
         "upgrade",
         "create index on api_keys ((1 / (length(key_name) - length(key_name))))",
     ),
-    "temporary table that refuses": (
+    "copy that is refused": (
         "upgrade",
-        """create function refuse() returns event_trigger language plpgsql as $$begin
-             if to_regclass('pg_temp.intouch_credentials') is not null then
-               begin
-                 alter table pg_temp.intouch_credentials add constraint ours check (length(value_hex) > 9999);
-               exception when duplicate_object then null; end;
-             end if; end$$;
-           create event trigger refuse on ddl_command_end when tag in ('CREATE TABLE') execute function refuse()""",
+        """create function refuse() returns trigger language plpgsql as
+               $$begin if new.key_name = 'password' then raise exception 'no'; end if; return new; end$$;
+           create trigger refuse instead of insert on montoit.given_credentials
+               for each row execute function refuse()""",
     ),
     "rollback: constraint": (
         "downgrade",

@@ -12,7 +12,8 @@ declare
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
-        if (to_jsonb(new) - 'updated_at') = (to_jsonb(old) - 'updated_at') then
+        flag.updated_at := old.updated_at;
+        if flag *= old then
             return null;
         end if;
         if new.is_enabled is distinct from old.is_enabled then

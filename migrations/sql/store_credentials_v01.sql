@@ -1,14 +1,15 @@
--- Stores InTouch's credentials from pg_temp.intouch_credentials (key_name, value_hex, metadata) as the active ones
--- of one environment, deactivates the other environment's, and returns the names whose values changed.
+-- Stores InTouch's credentials as the active ones of one environment, deactivates the other environment's, and returns
+-- the names whose values changed.
+--
+-- credentials says what each is: {"<key_name>": {metadata}}. Its value is in the transaction's setting
+-- montoit.<key_name>, and the endpoint in montoit.base_url: see given_credentials.
 --
 -- target_store is table, vault, or auto: the Vault where it is installed. Every value of InTouch ends up in the
 -- same store, those of the other environment too, and a secret of the Vault keeps its id.
 --
--- Values come through a temporary table, which no log and no statistic shows. Whatever fails, an operator's own
--- constraint or trigger included, is raised again without the message, which may quote the row.
-create or replace function montoit.store_credentials(
-    target_environment text, target_endpoint text, target_store text
-)
+-- Whatever fails, an operator's own constraint or trigger included, is raised again without the message, which may
+-- quote the row.
+create or replace function montoit.store_credentials(target_environment text, target_store text, credentials jsonb)
 returns text[]
 language plpgsql
 set search_path = ''
@@ -29,11 +30,14 @@ begin
             coalesce(given.key_name, stored.key_name) as key_name,
             coalesce(stored.environment, target_environment) as environment,
             coalesce(given.metadata, '{}') as metadata,
-            coalesce(convert_from(decode(given.value_hex, 'hex'), 'UTF8'), stored.value) as value,
+            coalesce(given.value, stored.value) as value,
             stored.value as former_value,
             stored.secret_id as former_secret,
             given.key_name is not null as is_given
-        from pg_temp.intouch_credentials as given
+        from (
+            select key_name, metadata, current_setting('montoit.' || key_name) as value
+            from jsonb_each(credentials) as each (key_name, metadata)
+        ) as given
         full join montoit.read_credentials('intouch') as stored
             on stored.key_name = given.key_name and stored.environment = target_environment
         where given.key_name is not null
@@ -59,7 +63,7 @@ begin
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
             'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
-            target_endpoint, credential.environment, credential.is_given, credential.metadata
+            current_setting('montoit.base_url'), credential.environment, credential.is_given, credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,

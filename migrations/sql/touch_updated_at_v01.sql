@@ -5,7 +5,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    if new is distinct from old then
+    if new *<> old then
         new.updated_at := now();
     end if;
     return new;

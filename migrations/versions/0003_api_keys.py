@@ -47,7 +47,7 @@ create or replace trigger touch_updated_at
 GRANTS = """
 revoke all on function
     montoit.keep_credential, montoit.store_credentials, montoit.deactivate_credentials, montoit.raise_without_values,
-    montoit.read_credentials, public.get_api_keys
+    montoit.read_credentials, montoit.take_credential, public.get_api_keys
     from public, anon, authenticated, service_role;
 grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
 """
@@ -73,6 +73,7 @@ def upgrade() -> None:
     run_file("api_keys_policies_v01")
     run_file("read_credentials_v01")
     run_file("raise_without_values_v01")
+    run_file("given_credentials_v01")
     run_file("store_credentials_v01")
     run_file("deactivate_credentials_v01")
     run_file("get_api_keys_v01")
@@ -90,6 +91,8 @@ def downgrade() -> None:
         select montoit.give_back('api_keys', 'public.get_api_keys(text)');
         drop function montoit.deactivate_credentials;
         drop function montoit.store_credentials;
+        drop view montoit.given_credentials;
+        drop function montoit.take_credential;
         drop function montoit.raise_without_values;
         drop function montoit.read_credentials;
         drop function montoit.keep_credential;

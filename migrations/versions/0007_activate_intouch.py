@@ -28,11 +28,6 @@ CREDENTIALS = {
     )
 }
 
-# Without constraints, which cost the catalogue a row each: all that it holds is read back.
-CREDENTIALS_TABLE = """
-create temporary table intouch_credentials (key_name text, value_hex text, metadata jsonb) on commit drop;
-"""
-
 # The same order, in a script: at its top the operator fills in the values; `true` keeps them in the transaction.
 VALUES = """
 select set_config('montoit.environment', 'production', true); -- production ou sandbox
@@ -102,16 +97,12 @@ end;
 $$;
 """
 
-TAKE_VALUES = f"""
-insert into pg_temp.intouch_credentials (key_name, value_hex, metadata)
-select key_name, encode(convert_to(current_setting('montoit.' || key_name), 'UTF8'), 'hex'), metadata
-from jsonb_each('{json.dumps(CREDENTIALS).replace("'", "''")}') as given (key_name, metadata);
-
+STORE_VALUES = f"""
 select montoit.store_credentials(
-    current_setting('montoit.environment'), current_setting('montoit.base_url'),
-    current_setting('montoit.credential_store')
+    current_setting('montoit.environment'), current_setting('montoit.credential_store'),
+    '{json.dumps(CREDENTIALS).replace("'", "''")}'
 );
-"""  # noqa: S608 -- our own names
+"""
 
 # A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
 SWITCH_ON = """
@@ -120,51 +111,56 @@ declare
     ordered jsonb;
     services integer;
 begin
-    select jsonb_agg(jsonb_build_object(
-        'key', service.key, 'name', service.name, 'category', service.category,
-        'share', coalesce(
-            nullif(current_setting('montoit.rollout_percentage'), '')::integer,
-            case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
-            100
-        ),
-        'metadata', service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now())
-    )) into ordered
-    from (values
-        ('intouch_payment', 'Paiements InTouch', 'payment',
-         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-        ('orange_money', 'Orange Money', 'payment',
-         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-        ('mtn_money', 'MTN Money', 'payment',
-         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-        ('moov_money', 'Moov Money', 'payment',
-         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-        ('wave_payment', 'Wave', 'payment',
-         '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-        ('sms_notifications', 'Notifications SMS', 'notification', '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
-        ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
-    ) as service (key, name, category, metadata)
-    left join public.feature_flags as flag on flag.key = service.key;
-
-    insert into public.feature_flags as flag
-        (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
-    select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
-    from jsonb_to_recordset(ordered) as o (key text, name text, category text, share integer, metadata jsonb)
-    on conflict (key) do update set
-        is_enabled = true,
-        requires_credentials = true,
-        credentials_status = excluded.credentials_status,
-        rollout_percentage = excluded.rollout_percentage,
-        metadata = flag.metadata || excluded.metadata;
+    with orders as materialized (
+        select
+            service.key,
+            service.name,
+            service.category,
+            coalesce(
+                nullif(current_setting('montoit.rollout_percentage'), '')::integer,
+                case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+                100
+            ) as share,
+            service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata
+        from (values
+            ('intouch_payment', 'Paiements InTouch', 'payment',
+             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+            ('orange_money', 'Orange Money', 'payment',
+             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+            ('mtn_money', 'MTN Money', 'payment',
+             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+            ('moov_money', 'Moov Money', 'payment',
+             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+            ('wave_payment', 'Wave', 'payment',
+             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
+            ('sms_notifications', 'Notifications SMS', 'notification',
+             '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
+            ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
+        ) as service (key, name, category, metadata)
+        left join public.feature_flags as flag on flag.key = service.key
+    ),
+    written as (
+        insert into public.feature_flags as flag
+            (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
+        select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
+        from orders
+        on conflict (key) do update set
+            is_enabled = true,
+            requires_credentials = true,
+            credentials_status = excluded.credentials_status,
+            rollout_percentage = excluded.rollout_percentage,
+            metadata = flag.metadata || excluded.metadata
+    )
+    select jsonb_object_agg(key, jsonb_build_array(share, metadata)) into ordered from orders;
 
     -- Reads everything back: a trigger of somebody else may have had other plans.
     select count(*) into services
-    from jsonb_to_recordset(ordered) as o (key text, share integer, metadata jsonb)
-    join public.feature_flags as flag on flag.key = o.key
-    where flag.is_enabled
-      and flag.requires_credentials
-      and flag.credentials_status = current_setting('montoit.environment')
-      and flag.rollout_percentage = o.share
-      and flag.metadata @> o.metadata;
+    from public.feature_flags
+    where is_enabled
+      and requires_credentials
+      and credentials_status = current_setting('montoit.environment')
+      and rollout_percentage = (ordered -> key -> 0)::integer
+      and metadata @> (ordered -> key -> 1);
 
     if services <> 7 then
         raise exception using
@@ -190,12 +186,12 @@ begin
     select
         count(*) filter (
             where stored.environment = ordered_environment
-              and stored.value = convert_from(decode(given.value_hex, 'hex'), 'UTF8')
+              and stored.key_name in ('base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api')
+              and stored.value = current_setting('montoit.' || stored.key_name, true)
         ),
         count(*) filter (where stored.environment <> ordered_environment)
     into credentials, others
     from montoit.read_credentials('intouch') as stored
-    left join pg_temp.intouch_credentials as given on given.key_name = stored.key_name
     where stored.is_active;
 
     if (credentials, others) is distinct from (6, 0) then
@@ -264,8 +260,7 @@ def before_upgrade() -> None:
 def upgrade() -> None:
     """Store the credentials, switch the services on, and read both back."""
     if context.is_offline_mode():
-        run(CREDENTIALS_TABLE)
-        run(TAKE_VALUES)
+        run(STORE_VALUES)
         run(VERIFY_CREDENTIALS)
     else:
         store_credentials(op.get_bind(), context.config.attributes["order"])
@@ -294,7 +289,8 @@ def check_store(connection: sa.Connection, order: InTouchSettings) -> None:
 def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list[str]:
     """Store the six values, read them back, and return the names of those that changed.
 
-    They go by COPY, which no log shows, and the server does the rest. `montoit-db rotate` does the same.
+    They go by COPY, which no log shows; binary, since an error would quote a line of text. The server does the rest.
+    `montoit-db rotate` does the same.
     """
     connection.exec_driver_sql(
         "select set_config('montoit.environment', %(environment)s, true),"
@@ -306,14 +302,14 @@ def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list
             "reason": f"alembic upgrade 0007 ({order.environment})",
         },
     )
-    connection.exec_driver_sql(CREDENTIALS_TABLE)
     cursor = connection.connection.cursor()
-    with cursor.copy("copy pg_temp.intouch_credentials (key_name, value_hex, metadata) from stdin") as copy:
-        for key_name, metadata in CREDENTIALS.items():
-            copy.write_row((key_name, order.credentials[key_name].encode().hex(), json.dumps(metadata)))
+    with cursor.copy("copy montoit.given_credentials from stdin (format binary)") as copy:
+        copy.set_types(("text", "text"))
+        for key_name in CREDENTIALS:
+            copy.write_row((key_name, order.credentials[key_name]))
     changed = connection.exec_driver_sql(
-        "select montoit.store_credentials(%(environment)s, %(endpoint)s, %(store)s)",
-        {"environment": order.environment, "endpoint": order.base_url, "store": order.credential_store},
+        "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
+        {"environment": order.environment, "store": order.credential_store, "credentials": json.dumps(CREDENTIALS)},
     ).scalar_one()
     connection.exec_driver_sql(VERIFY_CREDENTIALS, execution_options={"no_parameters": True})
     return list(changed)

@@ -20,7 +20,7 @@ CREATE FUNCTION montoit.bucket(flag_key text, user_id uuid) RETURNS integer
     SET search_path TO ''
     AS $$
 begin
-    return ('x' || substr(encode(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 'hex'), 1, 14))
+    return ('x' || encode(substr(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 1, 7), 'hex'))
         ::bit(56)::bigint % 10000;
 end;
 $$;
@@ -77,7 +77,7 @@ begin
                     when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
                     when flag.rollout_percentage = 100 then true
                     when asked_user is null then false
-                    else ('x' || left(encode(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 'hex'), 14))
+                    else ('x' || encode(substr(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 1, 7), 'hex'))
                         ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
                 end as answer
             from public.feature_flags as flag
@@ -134,7 +134,7 @@ begin
                     when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
                     when flag.rollout_percentage = 100 then true
                     when asked_user is null then false
-                    else ('x' || left(encode(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 'hex'), 14))
+                    else ('x' || encode(substr(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 1, 7), 'hex'))
                         ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
                 end as answer
             from public.feature_flags as flag

@@ -9,7 +9,7 @@ parallel safe
 set search_path = ''
 as $$
 begin
-    return ('x' || substr(encode(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 'hex'), 1, 14))
+    return ('x' || encode(substr(sha256(convert_to(flag_key || ':' || user_id::text, 'UTF8')), 1, 7), 'hex'))
         ::bit(56)::bigint % 10000;
 end;
 $$;

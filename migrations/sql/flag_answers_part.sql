@@ -9,7 +9,7 @@ select
         when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
         when flag.rollout_percentage = 100 then true
         when asked_user is null then false
-        else ('x' || left(encode(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 'hex'), 14))
+        else ('x' || encode(substr(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 1, 7), 'hex'))
             ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
     end as answer
 from public.feature_flags as flag

@@ -1,12 +1,12 @@
 """What a flag check costs, against the platform's own.
 
-    python -m benchmarks.checks [--pairs 15] [--seconds 2] [--binaries /usr/lib/postgresql/15/bin]
+    python -m benchmarks.checks [--runs 15] [--seconds 4] [--binaries /usr/lib/postgresql/15/bin]
 
 pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
 plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
-wrong (the hash is signed, so that 50 % are 75 %). A pair is two runs one after the other, in changing order; printed
-is the median of the pairs' ratios of latencies. Callers are the service (`service_role`), and a user signed in with
-a JWT, who asks for himself.
+wrong (the hash is signed, so that 50 % are 75 %). Both statements are asked in the same run, one of them drawn at random
+for each transaction; printed is the median of the runs' ratios of latencies, and between what the middle half of them
+lies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.commands import ROOT, Databases, facts, latency, seconds
+from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
 from montoit_db import embedded
 from montoit_db.database import make_engine
 
@@ -103,31 +103,33 @@ class Bench:
         self._directory = directory
         self._duration = duration
 
-    def latency(self, statement: str, role: str) -> float:
-        """Return the mean latency of `statement`, in milliseconds."""
-        script = self._directory / "script.sql"
-        script.write_text(statement)
-        claims = SIGNED_IN if role == "authenticated" else ""
-        options = f"-c role={role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
-        return latency(self._server, self._database, script, self._duration, {"PGOPTIONS": options})
+    def latencies(self, case: Case) -> list[float]:
+        """Return the mean latencies of both statements, in microseconds."""
+        scripts = [self._directory / "mine.sql", self._directory / "theirs.sql"]
+        for script, statement in zip(scripts, (case.mine, case.theirs), strict=True):
+            script.write_text(statement)
+        claims = SIGNED_IN if case.role == "authenticated" else ""
+        options = f"-c role={case.role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
+        found = latencies(self._server, self._database, scripts, self._duration, {"PGOPTIONS": options})
+        return [1000 * each for each in found]
 
 
-def measure(bench: Bench, case: Case, pairs: int) -> str:
-    """Run the pairs of one case and return its line of the table."""
-    times: dict[str, list[float]] = {case.mine: [], case.theirs: []}
-    for number in range(pairs):
-        for statement in (case.mine, case.theirs) if number % 2 else (case.theirs, case.mine):
-            times[statement].append(bench.latency(statement, case.role))
-    ratio = statistics.median(mine / theirs for mine, theirs in zip(times[case.mine], times[case.theirs], strict=True))
-    mine, theirs = (1000 * statistics.median(times[statement]) for statement in (case.mine, case.theirs))
-    return f"{case.name:<44} {ratio:5.2f} {mine:9.0f} {theirs:9.0f}"
+def measure(bench: Bench, case: Case, runs: int) -> str:
+    """Run one case and return its line of the table."""
+    mine, theirs = zip(*(bench.latencies(case) for _ in range(runs)), strict=True)
+    ratios = sorted(one / other for one, other in zip(mine, theirs, strict=True))
+    low, high = ratios[runs // 4], ratios[-1 - runs // 4]
+    return (
+        f"{case.name:<44} {statistics.median(ratios):5.2f} {low:5.2f} - {high:4.2f}"
+        f" {statistics.median(mine):6.0f} {statistics.median(theirs):6.0f}"
+    )
 
 
 def main() -> None:
     """Measure every case and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--binaries", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="montoit-checks-") as name:
@@ -142,11 +144,11 @@ def main() -> None:
             with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.exec_driver_sql("vacuum full")
                 connection.exec_driver_sql("vacuum analyze")
-            print(facts(server), f"{arguments.pairs} pairs of {arguments.seconds} s\n")
-            print(f"{'':<44} {'ratio':>5} {'µs':>9} {'µs':>9}")
+            print(facts(server), f"{arguments.runs} runs of {arguments.seconds} s\n")
+            print(f"{'':<44} ratio  middle half     µs     µs")
             bench = Bench(server, "checks", directory, arguments.seconds)
             for case in CASES:
-                print(measure(bench, case, arguments.pairs), flush=True)
+                print(measure(bench, case, arguments.runs), flush=True)
 
 
 if __name__ == "__main__":

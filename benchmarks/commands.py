@@ -211,14 +211,21 @@ def facts(server: embedded.Server) -> str:
     )
 
 
-def latency(
-    server: embedded.Server, database: str, script: Path, duration: int, environment: dict[str, str] | None = None
-) -> float:
-    """Return pgbench's mean latency of a script, in milliseconds: prepared statements, four clients."""
+def latencies(
+    server: embedded.Server,
+    database: str,
+    scripts: list[Path],
+    duration: int,
+    environment: dict[str, str] | None = None,
+) -> list[float]:
+    """Return pgbench's mean latency of each script, in milliseconds: prepared statements, four clients.
+
+    Each client draws its next script at random, so that whatever else the machine does hits all alike.
+    """
     result = subprocess.run(
         [
-            *(str(server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2"),
-            *("-T", str(duration), "-f", str(script)),
+            *(str(server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2", "-T", str(duration)),
+            *(argument for script in scripts for argument in ("-f", str(script))),
             *("-h", str(server.socket_directory), "-p", "5432", "-U", "postgres", database),
         ],
         env=environment,
@@ -226,9 +233,8 @@ def latency(
         text=True,
         check=True,
     )
-    found = re.search(r"latency average = ([\d.]+) ms", result.stdout)
-    assert found is not None
-    return float(found[1])
+    found = re.findall(r"latency average = ([\d.]+) ms", result.stdout)
+    return [float(each) for each in found[-len(scripts) :]]  # before those of several scripts stands that of all
 
 
 def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:

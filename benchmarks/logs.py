@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.commands import ROOT, Databases, facts, latency, seconds
+from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
 from montoit_db import embedded
 from montoit_db.database import make_engine
 
@@ -194,7 +194,8 @@ class Bench:
                 script.write_text(
                     f"\\set i random(1, 2000000000)\ninsert into {table} ({log.columns}) values ({values});\n"
                 )
-                times[table].append(1000 * latency(self._server, database, script, self._seconds))
+                (average,) = latencies(self._server, database, [script], self._seconds)
+                times[table].append(1000 * average)
         return _line(times[log.table], times["platform"])
 
     def lives(self, fillfactor: int) -> float:

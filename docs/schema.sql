@@ -41,53 +41,53 @@ CREATE FUNCTION montoit.check_flag(asked_user uuid, asked_key text) RETURNS bool
 declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
+    is_on boolean;
 begin
     -- Who may ask for whom: decided here, since what follows sees every flag and override. The signed-in user is that of
     -- montoit.current_user_id(), spelt out: a call would be a tenth of a check.
-    if caller = 'anon' then
-        asked_user := null;
-    elsif caller = 'authenticated' then
+    if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
             when data_exception then
                 null;
         end;
-        if asked_user is null then
-            asked_user := me;
-        elsif asked_user is distinct from me then
-            if not montoit.is_admin() then
+        if asked_user is distinct from me then
+            if asked_user is null then
+                asked_user := me;
+            elsif not montoit.is_admin() then
                 raise exception using
                     errcode = 'insufficient_privilege',
                     message = 'feature flags of another user';
             end if;
         end if;
+    elsif caller = 'anon' then
+        asked_user := null;
     end if;
-    return coalesce((
-        select answer
-        from (
-            -- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
-            -- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
-            select
-                flag.key,
-                case
-                    when override.is_enabled is not null then override.is_enabled
-                    when not flag.is_enabled then false
-                    when flag.requires_credentials and flag.credentials_status = 'not_configured' then false
-                    when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
-                    when flag.rollout_percentage = 100 then true
-                    when asked_user is null then false
-                    else ('x' || encode(substr(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 1, 7), 'hex'))
-                        ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
-                end as answer
-            from public.feature_flags as flag
-            left join public.feature_flag_overrides as override
-                on override.feature_flag_id = flag.id
-                and override.user_id = asked_user
-                and (override.expires_at is null or override.expires_at > now())
-        ) as answers
-        where key = asked_key
-    ), false);
+    select answer into is_on
+    from (
+        -- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
+        -- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
+        select
+            flag.key,
+            case
+                when override.is_enabled is not null then override.is_enabled
+                when not flag.is_enabled then false
+                when flag.requires_credentials and flag.credentials_status = 'not_configured' then false
+                when flag.allowed_roles <> '{}' and not flag.allowed_roles && montoit.roles_of(asked_user) then false
+                when flag.rollout_percentage = 100 then true
+                when asked_user is null then false
+                else ('x' || encode(substr(sha256(convert_to(flag.key || ':' || asked_user::text, 'UTF8')), 1, 7), 'hex'))
+                    ::bit(56)::bigint % 10000 < flag.rollout_percentage * 100
+            end as answer
+        from public.feature_flags as flag
+        left join public.feature_flag_overrides as override
+            on override.feature_flag_id = flag.id
+            and override.user_id = asked_user
+            and (override.expires_at is null or override.expires_at > now())
+    ) as answers
+    where key = asked_key;
+    return coalesce(is_on, false);
 end;
 $$;
 
@@ -101,24 +101,24 @@ declare
 begin
     -- Who may ask for whom: decided here, since what follows sees every flag and override. The signed-in user is that of
     -- montoit.current_user_id(), spelt out: a call would be a tenth of a check.
-    if caller = 'anon' then
-        asked_user := null;
-    elsif caller = 'authenticated' then
+    if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
             when data_exception then
                 null;
         end;
-        if asked_user is null then
-            asked_user := me;
-        elsif asked_user is distinct from me then
-            if not montoit.is_admin() then
+        if asked_user is distinct from me then
+            if asked_user is null then
+                asked_user := me;
+            elsif not montoit.is_admin() then
                 raise exception using
                     errcode = 'insufficient_privilege',
                     message = 'feature flags of another user';
             end if;
         end if;
+    elsif caller = 'anon' then
+        asked_user := null;
     end if;
     return (
         select coalesce(jsonb_object_agg(key, answer), '{}')

@@ -9,14 +9,14 @@ as $$
 declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
+    is_on boolean;
 begin
     -- include who_asks
-    return coalesce((
-        select answer
-        from (
-            -- include flag_answers
-        ) as answers
-        where key = asked_key
-    ), false);
+    select answer into is_on
+    from (
+        -- include flag_answers
+    ) as answers
+    where key = asked_key;
+    return coalesce(is_on, false);
 end;
 $$;

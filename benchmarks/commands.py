@@ -207,7 +207,7 @@ def facts(server: embedded.Server) -> str:
         version = connection.exec_driver_sql("show server_version").scalar_one()
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores,\n"
-        f"Python {platform.python_version()}, PostgreSQL {version} (embedded),"
+        f"Python {platform.python_version()}, PostgreSQL {version},"
     )
 
 

@@ -4,9 +4,9 @@
 
 pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
 plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
-wrong (the hash is signed, so that 50 % are 75 %). Both statements are asked in the same run, one of them drawn at random
-for each transaction; printed is the median of the runs' ratios of latencies, and between what the middle half of them
-lies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
+wrong (the hash is signed, so that 50 % are 75 %). Both statements are asked in the same run, one of them drawn at
+random for each transaction; printed is the median of the runs' ratios of latencies, and between what the middle half of
+them lies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ Each log gets a year's rows, evenly spread. Beside it stands the platform's shap
 indexes as its sms_logs has, and at the end the `provider` that the guide's queries ask for and it lacks. Both are
 loaded in the order of time, vacuumed, and asked in turns; printed are the medians and the median of the pairs' ratios.
 `flat` is a 7-day view at all the rows against the same view at the newest tenth of them. Inserts are pgbench's, four
-clients, one row a transaction, in turns. `monitor` is the whole process. HOT updates are those that write to no index.
+clients, one row a transaction, into one of both tables at random. `monitor` is the whole process. HOT updates are those
+that write to no index.
 
 Ten million rows take about 30 GB and a quarter of an hour.
 """
@@ -185,18 +186,16 @@ class Bench:
         return _line(times["all"], times["tenth"])
 
     def inserts(self, log: Log, directory: Path, database: str) -> str:
-        """Insert with pgbench in turns and return the columns of a line, in microseconds."""
-        times: dict[str, list[float]] = {log.table: [], "platform": []}
-        for number in range(9):
-            for table in (log.table, "platform") if number % 2 else ("platform", log.table):
-                values = log.values.format(i=":i::integer", at="now()")
-                script = directory / "insert.sql"
-                script.write_text(
-                    f"\\set i random(1, 2000000000)\ninsert into {table} ({log.columns}) values ({values});\n"
-                )
-                (average,) = latencies(self._server, database, [script], self._seconds)
-                times[table].append(1000 * average)
-        return _line(times[log.table], times["platform"])
+        """Insert with pgbench into one of both tables at random and return the columns of a line, in microseconds."""
+        values = log.values.format(i=":i::integer", at="now()")
+        scripts = []
+        for table in (log.table, "platform"):
+            scripts.append(directory / f"{table}.sql")
+            scripts[-1].write_text(
+                f"\\set i random(1, 2000000000)\ninsert into {table} ({log.columns}) values ({values});\n"
+            )
+        runs = [latencies(self._server, database, scripts, self._seconds) for _ in range(self._runs)]
+        return _line([1000 * mine for mine, _ in runs], [1000 * theirs for _, theirs in runs])
 
     def lives(self, fillfactor: int) -> float:
         """Return how many updates of a payment's status stayed on their page (HOT), in percent.

@@ -9,6 +9,8 @@ import pytest
 
 from montoit_db.database import make_engine
 from montoit_db.intouch.catalogue import CREDENTIALS
+from montoit_db.intouch.credentials import rotate
+from montoit_db.settings import InTouchSettings
 from tests.conftest import PRODUCTION, SANDBOX, SECRETS, Alembic
 from tests.platforms import create_platform
 from tests.test_access import CALLERS, ask
@@ -190,6 +192,19 @@ def test_rotation_stores_new_values_and_leaves_services_on(
     again = run("montoit-db", "rotate", "--json", environment={**on(owner, RENEWED), **store})
     assert json.loads(again.stdout) == {"environment": "production", "changed": []}
     assert "canary" not in result.stdout + result.stderr + again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_no_value_outlives_its_transaction(supabase: tuple[Database, Database], end: str) -> None:
+    """A transaction pooler gives the same session to somebody else next."""
+    _, owner = supabase
+    Alembic(owner).succeeds("upgrade", "head")
+    setting = "select current_setting('montoit.password', true)"
+    with make_engine(owner.url).connect() as connection:
+        rotate(connection, InTouchSettings.from_environment(RENEWED))
+        assert connection.exec_driver_sql(setting).scalar() == RENEWED["INTOUCH_PASSWORD"]
+        getattr(connection, end)()
+        assert connection.exec_driver_sql(setting).scalar() == ""
 
 
 def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Database, Database]) -> None:

@@ -340,6 +340,7 @@ $$;
 CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 begin
     -- Only names that exist; whoever raised the error may have put anything there.
@@ -928,6 +929,7 @@ $$;
 CREATE FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 declare
     to_vault boolean := target_store = 'vault'
@@ -940,6 +942,13 @@ declare
     constraint_of text;
     table_of text;
 begin
+    if exists (
+        select from jsonb_object_keys(credentials) as key_name
+        where coalesce(current_setting('montoit.' || key_name, true), '') = ''
+    ) then
+        raise exception using errcode = 'null_value_not_allowed';
+    end if;
+
     for credential in
         select
             coalesce(given.key_name, stored.key_name) as key_name,
@@ -1009,8 +1018,10 @@ CREATE FUNCTION montoit.take_credential() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
+declare
+    kept text;
 begin
-    perform set_config('montoit.' || new.key_name, new.value, true);
+    kept := set_config('montoit.' || new.key_name, new.value, true);
     return null;
 end;
 $$;

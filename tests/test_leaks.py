@@ -43,9 +43,15 @@ LOUD = (
     "log_parameter_max_length=-1",
     "log_lock_waits=on",
     "log_connections=on",
-    "shared_preload_libraries=pg_stat_statements",
+    "shared_preload_libraries=pg_stat_statements,auto_explain",
     "pg_stat_statements.track=all",
     "pg_stat_statements.track_utility=on",
+)
+# Not with a Vault: what its own functions plan is not ours to hide.
+LOUD_PLANS = (
+    "auto_explain.log_min_duration=0",
+    "auto_explain.log_nested_statements=on",
+    "auto_explain.log_verbose=on",
 )
 
 
@@ -61,9 +67,10 @@ class Server(NamedTuple):
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     log, store = request.param.split(", ")
     loud = log == "loud"
+    settings = (*(LOUD if loud else ()), *(LOUD_PLANS if loud and store == "table" else ()))
     with TemporaryDirectory(prefix="montoit-leaks-") as directory:
         Path(directory).chmod(0o755)
-        with embedded.server(Path(directory) / "server", (*FAST, *(LOUD if loud else ()))) as handle:
+        with embedded.server(Path(directory) / "server", (*FAST, *settings)) as handle:
             template = Database(handle.url("template1"))
             create_roles(template)
             if store == "vault":

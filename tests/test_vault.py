@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
 from montoit_db.intouch.catalogue import CREDENTIALS
@@ -194,17 +195,48 @@ def test_rotation_stores_new_values_and_leaves_services_on(
     assert "canary" not in result.stdout + result.stderr + again.stdout + again.stderr
 
 
-@pytest.mark.parametrize("end", ["commit", "rollback"])
-def test_no_value_outlives_its_transaction(supabase: tuple[Database, Database], end: str) -> None:
-    """A transaction pooler gives the same session to somebody else next."""
+def test_no_value_outlives_its_storing(supabase: tuple[Database, Database]) -> None:
+    """Not to triggers that run later, nor to whom a transaction pooler gives the same session next."""
     _, owner = supabase
     Alembic(owner).succeeds("upgrade", "head")
     setting = "select current_setting('montoit.password', true)"
     with make_engine(owner.url).connect() as connection:
         rotate(connection, InTouchSettings.from_environment(RENEWED))
-        assert connection.exec_driver_sql(setting).scalar() == RENEWED["INTOUCH_PASSWORD"]
-        getattr(connection, end)()
         assert connection.exec_driver_sql(setting).scalar() == ""
+        connection.commit()
+        assert connection.exec_driver_sql(setting).scalar() == ""
+
+
+def test_a_missing_value_is_refused_in_a_session_that_was_used_before(plain: Database) -> None:
+    Alembic(plain).succeeds("upgrade", "head")
+    with make_engine(plain.url).connect() as connection:
+        rotate(connection, InTouchSettings.from_environment(RENEWED))
+        connection.commit()
+        connection.exec_driver_sql("drop trigger take_credential on montoit.given_credentials;" + SWALLOW)
+        with pytest.raises(DBAPIError, match="SQLSTATE 22004"):
+            rotate(connection, InTouchSettings.from_environment(PRODUCTION))
+        connection.rollback()
+    assert dict(plain.rows("select key_name, key_value from api_keys where is_active")) == expected(RENEWED)
+
+
+SWALLOW = """
+create function swallow() returns trigger language plpgsql as $$begin return new; end$$;
+create trigger swallow instead of insert on montoit.given_credentials for each row execute function swallow();
+"""
+QUOTE = """
+create function quote() returns trigger language plpgsql as $$begin raise exception 'row %', new; end$$;
+create trigger a_quote instead of insert on montoit.given_credentials for each row execute function quote();
+"""
+
+
+def test_an_error_while_values_are_taken_is_said_without_them(plain: Database) -> None:
+    Alembic(plain).succeeds("upgrade", "head")
+    plain.execute(QUOTE)
+    result = run("montoit-db", "rotate", environment=on(plain, RENEWED))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "les identifiants n'ont pas été reçus (SQLSTATE P0001)" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "canary" not in result.stderr
 
 
 def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Database, Database]) -> None:

@@ -3,6 +3,7 @@ create or replace function montoit.raise_without_values(state text, constraint_o
 returns void
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 begin
     -- Only names that exist; whoever raised the error may have put anything there.

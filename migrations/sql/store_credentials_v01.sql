@@ -8,11 +8,13 @@
 -- same store, those of the other environment too, and a secret of the Vault keeps its id.
 --
 -- Whatever fails, an operator's own constraint or trigger included, is raised again without the message, which may
--- quote the row.
+-- quote the row. A value that is missing fails, too: to a session that was used before, its setting is an empty text.
+-- Generic plans only: one that is made for a value shows it, where plans are logged.
 create or replace function montoit.store_credentials(target_environment text, target_store text, credentials jsonb)
 returns text[]
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     to_vault boolean := target_store = 'vault'
@@ -25,6 +27,13 @@ declare
     constraint_of text;
     table_of text;
 begin
+    if exists (
+        select from jsonb_object_keys(credentials) as key_name
+        where coalesce(current_setting('montoit.' || key_name, true), '') = ''
+    ) then
+        raise exception using errcode = 'null_value_not_allowed';
+    end if;
+
     for credential in
         select
             coalesce(given.key_name, stored.key_name) as key_name,

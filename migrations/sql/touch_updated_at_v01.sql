@@ -1,4 +1,4 @@
--- Trigger: stamps a row that really changes.
+-- Trigger: stamps a row that changes, byte by byte: a type of an adopted table need not know what is equal.
 create or replace function montoit.touch_updated_at()
 returns trigger
 language plpgsql

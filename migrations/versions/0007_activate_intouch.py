@@ -5,8 +5,10 @@ Data only. Downgrading is the rollback: services off, credentials inactive, valu
 
 import json
 
+import psycopg
 import sqlalchemy as sa
 from alembic import context, op
+from sqlalchemy.exc import DBAPIError
 
 from migrations.statements import run
 from montoit_db.errors import SettingsError
@@ -175,7 +177,7 @@ end;
 $$;
 """
 
-# Reads the credentials back, as the services below.
+# Reads the credentials back, as the services above, and forgets them.
 VERIFY_CREDENTIALS = """
 do $$
 declare
@@ -187,6 +189,7 @@ begin
         count(*) filter (
             where stored.environment = ordered_environment
               and stored.key_name in ('base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api')
+              and stored.value <> ''
               and stored.value = current_setting('montoit.' || stored.key_name, true)
         ),
         count(*) filter (where stored.environment <> ordered_environment)
@@ -203,6 +206,10 @@ begin
                 credentials, others
             );
     end if;
+
+    -- What runs from here on needs no value, least of all a trigger of somebody else.
+    perform set_config('montoit.' || name, '', true)
+    from unnest(array['base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api']) as name;
 end;
 $$;
 """
@@ -302,11 +309,16 @@ def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list
             "reason": f"alembic upgrade 0007 ({order.environment})",
         },
     )
-    cursor = connection.connection.cursor()
-    with cursor.copy("copy montoit.given_credentials from stdin (format binary)") as copy:
-        copy.set_types(("text", "text"))
-        for key_name in CREDENTIALS:
-            copy.write_row((key_name, order.credentials[key_name]))
+    statement = "copy montoit.given_credentials from stdin (format binary)"
+    try:
+        with connection.connection.cursor().copy(statement) as copy:
+            copy.set_types(("text", "text"))
+            for key_name in CREDENTIALS:
+                copy.write_row((key_name, order.credentials[key_name]))
+    except psycopg.Error as error:
+        # As SQLAlchemy raises them, for whoever tries again; without the message, which may quote a row.
+        withheld = type(error)(f"les identifiants n'ont pas été reçus (SQLSTATE {error.sqlstate or 'inconnu'})")
+        raise DBAPIError.instance(statement, None, withheld, psycopg.Error) from None
     changed = connection.exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
         {"environment": order.environment, "store": order.credential_store, "credentials": json.dumps(CREDENTIALS)},

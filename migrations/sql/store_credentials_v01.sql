@@ -27,13 +27,6 @@ declare
     constraint_of text;
     table_of text;
 begin
-    if exists (
-        select from jsonb_object_keys(credentials) as key_name
-        where coalesce(current_setting('montoit.' || key_name, true), '') = ''
-    ) then
-        raise exception using errcode = 'null_value_not_allowed';
-    end if;
-
     for credential in
         select
             coalesce(given.key_name, stored.key_name) as key_name,
@@ -52,6 +45,9 @@ begin
         where given.key_name is not null
            or ((stored.secret_id is null) = to_vault and stored.value is not null)
     loop
+        if credential.value = '' then
+            raise exception using errcode = 'null_value_not_allowed';
+        end if;
         secret := null;
         if to_vault then
             secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);

@@ -182,13 +182,14 @@ VERIFY_CREDENTIALS = """
 do $$
 declare
     ordered_environment text := current_setting('montoit.environment');
+    ordered text[] := array['base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api'];
     credentials integer;
     others integer;
 begin
     select
         count(*) filter (
             where stored.environment = ordered_environment
-              and stored.key_name in ('base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api')
+              and stored.key_name = any (ordered)
               and stored.value <> ''
               and stored.value = current_setting('montoit.' || stored.key_name, true)
         ),
@@ -208,8 +209,7 @@ begin
     end if;
 
     -- What runs from here on needs no value, least of all a trigger of somebody else.
-    perform set_config('montoit.' || name, '', true)
-    from unnest(array['base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api']) as name;
+    perform set_config('montoit.' || name, '', true) from unnest(ordered) as name;
 end;
 $$;
 """

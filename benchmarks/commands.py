@@ -138,11 +138,11 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("current", ("current",), "0007"),
+    Case("current", ("current",), "0008"),
     Case("upgrade head, from nothing", ("upgrade", "head"), None),
-    Case("upgrade head, activation only", ("upgrade", "head"), "0006"),
-    Case("upgrade head, nothing to do", ("upgrade", "head"), "0007"),
-    Case("downgrade -1", ("downgrade", "-1"), "0007"),
+    Case("upgrade head, activation only", ("upgrade", "head"), "0007"),
+    Case("upgrade head, nothing to do", ("upgrade", "head"), "0008"),
+    Case("downgrade -1", ("downgrade", "-1"), "0008"),
 )
 
 

@@ -35,7 +35,7 @@ from alembic_version
 """
 
 
-CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0006"), ("downgrade", "0007"))
+CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0007"), ("downgrade", "0008"))
 PLATFORM_ROWS = 100_000
 
 
@@ -60,10 +60,10 @@ def boundary(directory: Path, database: str) -> str:
         if connection.exec_driver_sql("select to_regclass('alembic_version')").scalar() is None:
             return "base"
         revision = connection.exec_driver_sql("select version_num from alembic_version").scalar()
-        if revision is None or revision < "0003":
+        if revision is None or revision < "0004":
             return str(revision)
         state = connection.exec_driver_sql(STATE, execution_options={"no_parameters": True}).one()
-    assert tuple(state)[1:] == ((7, 6) if revision == "0007" else (0, 0)), state
+    assert tuple(state)[1:] == ((7, 6) if revision == "0008" else (0, 0)), state
     return str(revision)
 
 
@@ -103,7 +103,7 @@ def main() -> None:
                 _, err = again.communicate()
                 assert again.returncode == 0, err.decode()
                 assert Database(url).value("select count(*) from pg_index where not indisvalid") == 0
-            assert boundary(directory, str(url.database)) == "0007"
+            assert boundary(directory, str(url.database)) == "0008"
             left[victim, f"{verb} from {begin}", revision] += 1
     print(f"{arguments.kills} kills, seed {arguments.seed}; the next `upgrade head` succeeded after each\n")
     for (victim, command, revision), count in sorted(left.items()):

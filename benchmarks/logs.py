@@ -263,7 +263,7 @@ def main() -> None:
         directory.chmod(0o755)
         with embedded.server(directory / "server", SETTINGS, arguments.binaries) as server:
             url = Databases(server).clone("template1", "logs")
-            seconds(("upgrade", "0004"), ROOT, url)  # the indexes come when the rows are there
+            seconds(("upgrade", "0005"), ROOT, url)  # the indexes come when the rows are there
             with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 print(facts(server), f"{arguments.rows:,} rows a log, {arguments.runs} runs\n", flush=True)
                 bench = Bench(server, connection, arguments)
@@ -272,7 +272,7 @@ def main() -> None:
                 for log in LOGS:
                     bench.fill(log)
                 filled = connection.exec_driver_sql("select now()").scalar_one()
-                seconds(("upgrade", "0006"), ROOT, url)
+                seconds(("upgrade", "0007"), ROOT, url)
                 print(f"\n{'':<46} {'ratio':>6} {'ours':>10} {'theirs':>10}")
                 for log in LOGS:
                     bench.execute(f"vacuum analyze {log.table}")

@@ -438,9 +438,9 @@ begin
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
         continue when to_regclass(table_name) is null or current < case
-            when table_name like '%.feature_flag%' then '0002'
-            when table_name = 'public.api_keys' then '0003'
-            when table_name like '%\_logs' then '0004'
+            when table_name like '%.feature_flag%' then '0003'
+            when table_name = 'public.api_keys' then '0004'
+            when table_name like '%\_logs' then '0005'
             else '0001'
         end;
         own_rows := coalesce(
@@ -450,7 +450,7 @@ begin
         rows_of := format('from %s as t where (%s)', table_name, own_rows);
         if table_name = 'public.feature_flag_history' then
             -- That of an adoption's own change of shares is no loss.
-            rows_of := rows_of || ' and reason is distinct from ''alembic upgrade 0002''';
+            rows_of := rows_of || ' and reason is distinct from ''alembic upgrade 0003''';
         elsif table_name = 'public.feature_flags' then
             rows_of := rows_of || ' and not exists (
                 select from montoit.feature_flag_seed as s
@@ -780,7 +780,7 @@ begin
                 case number
                     when 0 then format('alter table %s drop constraint %I', theirs, conname)
                     else format('alter table %s add constraint %I %s%s', theirs, conname, definition,
-                                case when is_log then ' not valid' end) -- validated by 0005, while others write
+                                case when is_log then ' not valid' end) -- validated by 0006, while others write
                 end,
                 case number
                     when 0 then format('alter table %s add constraint %I %s', theirs, conname, their_definition)

@@ -1,6 +1,6 @@
 """${message}."""
 
-from migrations.statements import refuse_to_lose_rows, run
+from montoit_db.deploy.statements import refuse_to_lose_rows, run
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

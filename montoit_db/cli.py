@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade 0006 : sans les credentials.")]
+SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade 0007 : sans les credentials.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from alembic.runtime.migration import MigrationContext
 
-BEFORE_ACTIVATION = "0006"
-INDEXES = "0005"
+BEFORE_ACTIVATION = "0007"
+INDEXES = "0006"
 
 HEADER = """\
 -- Script de montoit_db, à exécuter en entier : une seule transaction, tout ou rien.

@@ -110,7 +110,7 @@ class Templates:
         self._made: dict[str, str] = {}
 
     def clone(self, revision: str) -> Database:
-        """Return a new database at `revision` (`empty`, or one of ours; 0007 is activated in production)."""
+        """Return a new database at `revision` (`empty`, or one of ours; 0008 is activated in production)."""
         if revision not in self._made:
             database = self.create("template0")
             if revision != "empty":

@@ -1,4 +1,4 @@
-"""0007: InTouch on, completely or not at all; its downgrade: InTouch off."""
+"""0008: InTouch on, completely or not at all; its downgrade: InTouch off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACTIVE = "select environment, key_name, key_value from api_keys where service_na
 @pytest.fixture
 def database(database_at: Callable[[str], Database]) -> Database:
     """A database that is ready for activation."""
-    return database_at("0006")
+    return database_at("0007")
 
 
 @pytest.fixture
@@ -169,8 +169,8 @@ def test_history_says_what_and_why(database: Database, alembic: Alembic) -> None
         (key, action, reason, status)
         for key in KEYS
         for action, reason, status in (
-            ("enabled", "alembic upgrade 0007 (production)", "production"),
-            ("disabled", "alembic downgrade 0007", "not_configured"),
+            ("enabled", "alembic upgrade 0008 (production)", "production"),
+            ("disabled", "alembic downgrade 0008", "not_configured"),
         )
     )
 
@@ -189,7 +189,7 @@ def test_a_second_upgrade_says_that_there_is_nothing_to_do(database: Database, a
 def test_each_missing_credential_changes_nothing(database_at: Callable[[str], Database], name: str) -> None:
     """On an empty database not even the schema is created: the whole plan is looked at first."""
     environment = {key: value for key, value in PRODUCTION.items() if key != name}
-    for database in (database_at("empty"), database_at("0006")):
+    for database in (database_at("empty"), database_at("0007")):
         message = Alembic(database).refuses("upgrade", "head", environment=environment)
         assert name in message
         assert "1 problème" in message
@@ -197,7 +197,7 @@ def test_each_missing_credential_changes_nothing(database_at: Callable[[str], Da
 
 def test_schema_revisions_need_no_credentials(database_at: Callable[[str], Database]) -> None:
     database = database_at("empty")
-    Alembic(database).succeeds("upgrade", "0006", environment={})
+    Alembic(database).succeeds("upgrade", "0007", environment={})
 
 
 def test_every_problem_is_in_one_message(alembic: Alembic) -> None:
@@ -363,7 +363,7 @@ def test_downgrade_to_base_is_refused_before_its_first_step(database: Database, 
         "insert into whatsapp_logs (phone_number, message, partner_transaction_id) values ('+2250701020304', 'm', 't')",
     ],
 )
-@pytest.mark.parametrize("revision", ["0006", "0004"])
+@pytest.mark.parametrize("revision", ["0007", "0005"])
 def test_any_row_that_is_no_seed_is_kept(database_at: Callable[[str], Database], revision: str, row: str) -> None:
     database = database_at(revision)
     database.execute(row)

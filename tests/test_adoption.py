@@ -264,7 +264,7 @@ def test_every_row_of_others_is_as_it_was_while_we_are_there(whole: Platforms) -
 
 def test_an_adoption_without_a_deployment_can_be_undone_without_permission(whole: Platforms) -> None:
     before, rows_before = definitions(whole.owner), rows(whole.owner)
-    Alembic(whole.owner).succeeds("upgrade", "0006")
+    Alembic(whole.owner).succeeds("upgrade", "0007")
     Alembic(whole.owner).succeeds("downgrade", "base")
     assert (definitions(whole.owner), rows(whole.owner)) == (before, rows_before)
 
@@ -451,7 +451,7 @@ def test_flags_meant_for_everyone_reach_everyone(whole: Platforms) -> None:
     assert len(meant) == 15
     stamps = "select max(updated_at) from feature_flags"
     before = whole.owner.value(stamps)
-    result = Alembic(whole.owner).succeeds("upgrade", "0006")
+    result = Alembic(whole.owner).succeeds("upgrade", "0007")
     assert whole.owner.value(stamps) == before
     changed = whole.owner.rows(
         "select flag_key from feature_flag_history where previous_value ->> 'rollout_percentage' = '0'"
@@ -474,7 +474,7 @@ def test_shares_are_left_where_the_operator_says_so(whole: Platforms) -> None:
 
 def test_a_flag_that_the_platform_removed_stays_away(whole: Platforms) -> None:
     whole.owner.execute("delete from feature_flags where key in ('ai_chatbot', 'orange_money')")
-    Alembic(whole.owner).succeeds("upgrade", "0006")
+    Alembic(whole.owner).succeeds("upgrade", "0007")
     found = whole.owner.rows("select key, is_enabled from feature_flags where key in ('ai_chatbot', 'orange_money')")
     assert found == [("orange_money", False)]
 
@@ -487,7 +487,7 @@ def test_a_script_leaves_them_too(whole: Platforms) -> None:
 
 def test_a_share_that_somebody_chose_since_is_kept(whole: Platforms) -> None:
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "0006")
+    alembic.succeeds("upgrade", "0007")
     whole.owner.execute("update feature_flags set rollout_percentage = 30 where key = 'monartisan'")
     alembic.succeeds(*GIVE_BACK)
     shares = dict(whole.owner.rows("select key, rollout_percentage from feature_flags where is_enabled"))
@@ -558,7 +558,7 @@ def test_functions_without_their_tables_are_described_replaced_and_given_back(wh
     code, problems = check(whole.owner)
     assert code == 0, problems
     alembic = Alembic(whole.owner)
-    assert "fonction check_feature_flag(text, uuid), remplacée" in alembic.succeeds("upgrade", "0006").out
+    assert "fonction check_feature_flag(text, uuid), remplacée" in alembic.succeeds("upgrade", "0007").out
     alembic.succeeds(*GIVE_BACK)
     assert definitions(whole.owner) == before
 
@@ -621,7 +621,7 @@ def test_history_of_a_flag_that_was_deleted_comes_back_without_it(whole: Platfor
         " select id, 'updated', 'legacy' from feature_flags where key = 'debug_mode'"
     )
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "0006")
+    alembic.succeeds("upgrade", "0007")
     whole.owner.execute("delete from feature_flags where key = 'debug_mode'")
     alembic.succeeds(*GIVE_BACK)
     assert whole.owner.value("select count(*) from feature_flag_history where reason = 'legacy'") == 1
@@ -745,7 +745,7 @@ def test_before_anything_is_ours_nothing_is_lost(whole: Platforms) -> None:
 def test_an_override_on_a_flag_of_ours_is_counted(whole: Platforms) -> None:
     whole.owner.execute("delete from feature_flags where key = 'orange_money'")
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "0006")
+    alembic.succeeds("upgrade", "0007")
     whole.owner.execute(
         "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled)"
         f" select id, '{TENANT}', true from feature_flags where key = 'orange_money'"
@@ -784,7 +784,7 @@ def test_a_trigger_that_sees_credentials_is_named_and_quotes_none(whole: Platfor
 
 def test_an_operators_changes_since_then_do_not_stop_the_way_back(whole: Platforms) -> None:
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "0006")
+    alembic.succeeds("upgrade", "0007")
     whole.owner.execute(
         """
         drop index idx_whatsapp_logs_user_id;
@@ -834,7 +834,7 @@ def test_a_large_log_gets_its_indexes_while_others_write(whole: Platforms) -> No
 def test_the_indexes_do_not_wait_for_our_own_lock(whole: Platforms) -> None:
     """A run that begins with them, after an interruption, say, has nothing else behind it."""
     alembic = Alembic(whole.owner)
-    alembic.succeeds("upgrade", "0004")
+    alembic.succeeds("upgrade", "0005")
     whole.owner.execute(LARGE + "drop index idx_sms_logs_created_at")
     alembic.succeeds("upgrade", "head", environment={**PRODUCTION, "MONTOIT_LOCK_RETRIES": "0"})
 

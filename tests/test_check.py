@@ -38,7 +38,7 @@ def check(database: Database | str, environment: Mapping[str, str] = PRODUCTION)
     return result.returncode, problems
 
 
-@pytest.mark.parametrize("revision", ["empty", "0003", "0006", "0007"])
+@pytest.mark.parametrize("revision", ["empty", "0004", "0007", "0008"])
 def test_nothing_in_the_way(database_at: Callable[[str], Database], revision: str) -> None:
     database = database_at(revision)
     before = pg_dump(database)
@@ -47,13 +47,13 @@ def test_nothing_in_the_way(database_at: Callable[[str], Database], revision: st
 
 
 def test_it_reads_well(database_at: Callable[[str], Database]) -> None:
-    result = run("montoit-db", "check", environment=on(database_at("0006")))
+    result = run("montoit-db", "check", environment=on(database_at("0007")))
     assert result.returncode == 0
-    assert "✅ Révisions : Révision 0006, en attente : 0007.\n" in result.stdout
+    assert "✅ Révisions : Révision 0007, en attente : 0008.\n" in result.stdout
 
 
 def test_every_bad_setting_and_the_database_all_the_same(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     database.execute("create role montoit_nobody login password 'nobody'")
     try:
         stranger = Database(database.url.set(username="montoit_nobody", password="nobody"))
@@ -109,7 +109,7 @@ def test_a_role_without_rights(templates: Templates) -> None:
 
 
 def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     database.execute(f"grant create on database {database.name} to {OWNER};"
                      f"grant usage on schema montoit to {OWNER}; grant all on schema public to {OWNER};"
                      f"grant select on all tables in schema public to {OWNER}")  # fmt: skip
@@ -125,14 +125,14 @@ def test_existing_tables(database: Database) -> None:
 
 
 def test_a_newer_database(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("update alembic_version set version_num = '0099'")
     code, problems = check(database)
     assert (code, "0099" in problems["Révisions"][0]["message"]) == (1, True)
 
 
 def test_the_vault(database_at: Callable[[str], Database], templates: Templates) -> None:
-    code, problems = check(database_at("0006"), {**PRODUCTION, "MONTOIT_CREDENTIAL_STORE": "vault"})
+    code, problems = check(database_at("0007"), {**PRODUCTION, "MONTOIT_CREDENTIAL_STORE": "vault"})
     assert (code, list(problems)) == (2, ["Vault"])
     superuser, owner = create_platform(templates, "supabase after October 2026")
     try:
@@ -143,7 +143,7 @@ def test_the_vault(database_at: Callable[[str], Database], templates: Templates)
 
 
 def test_other_credentials(database_at: Callable[[str], Database]) -> None:
-    code, problems = check(database_at("0007"), {**PRODUCTION, "INTOUCH_PASSWORD": "another-secret"})
+    code, problems = check(database_at("0008"), {**PRODUCTION, "INTOUCH_PASSWORD": "another-secret"})
     assert (code, problems["Credentials"][0]["message"]) == (1, "l'environnement diffère de la base : password")
 
 
@@ -152,7 +152,7 @@ def test_another_deployment_and_an_old_transaction(
 ) -> None:
     from montoit_db import check as checking  # noqa: PLC0415
 
-    database = database_at("0006")
+    database = database_at("0007")
     with make_engine(database.url).connect() as deployment:
         pid = deployment.exec_driver_sql(f"select pg_backend_pid() from pg_advisory_xact_lock({LOCK_KEY})").scalar_one()
         code, problems = check(database)
@@ -170,7 +170,7 @@ def test_another_deployment_and_an_old_transaction(
 
 def test_a_transaction_pooler_has_to_be_named(server: PostgresServer, database_at: Callable[[str], Database]) -> None:
     with pgbouncer(server, "transaction", tcp=True) as front:
-        address = front.address(database_at("0006"), "127.0.0.1")
+        address = front.address(database_at("0007"), "127.0.0.1")
         code, problems = check(address)
         assert (code, list(problems)) == (1, ["Pooler"])
         assert "?pgbouncer=true" in problems["Pooler"][0]["remedy"]
@@ -184,7 +184,7 @@ def test_a_transaction_pooler_whose_connections_take_turns_is_one(
     server: PostgresServer, database_at: Callable[[str], Database], free: int
 ) -> None:
     with pgbouncer(server, "transaction", tcp=True, take_turns=True) as front:
-        address = front.address(database_at("0006"), "127.0.0.1")
+        address = front.address(database_at("0007"), "127.0.0.1")
         with ExitStack() as stack:
             for _ in range(free):
                 stack.enter_context(make_engine(engine_url(f"{address}?pgbouncer=true")).connect()).exec_driver_sql(
@@ -196,13 +196,13 @@ def test_a_transaction_pooler_whose_connections_take_turns_is_one(
 
 def test_a_session_pooler_needs_no_name(server: PostgresServer, database_at: Callable[[str], Database]) -> None:
     with pgbouncer(server, "session", tcp=True) as front:
-        address = front.address(database_at("0006"), "127.0.0.1")
+        address = front.address(database_at("0007"), "127.0.0.1")
         result = run("montoit-db", "check", environment={**PRODUCTION, "DATABASE_URL": address})
     assert result.returncode == 0
     assert "✅ Pooler : mode session\n" in result.stdout
 
 
 def test_status_and_check_agree(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     Alembic(database).succeeds("downgrade", "-1")
     assert check(database) == (0, {}), "off is a state, not a problem"

@@ -63,18 +63,18 @@ def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Da
     """A deployment never switches InTouch on, whether it was on or off before; a rollback may be repeated."""
     database = database_at("empty")
     run_job("schema", database)
-    assert database.rows(STATE) == [("0006", 0, 0)]
+    assert database.rows(STATE) == [("0007", 0, 0)]
     run_job("activate", database)
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
     run_job("schema", database)
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
     for _ in range(2):
         run_job("rollback", database)
-        assert database.rows(STATE) == [("0006", 0, 0)]
+        assert database.rows(STATE) == [("0007", 0, 0)]
     run_job("schema", database)
-    assert database.rows(STATE) == [("0006", 0, 0)]
+    assert database.rows(STATE) == [("0007", 0, 0)]
     run_job("activate", database)
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
 
 
 def test_what_changes_services_is_approved() -> None:
@@ -87,7 +87,7 @@ def test_what_changes_services_is_approved() -> None:
 
 def test_the_kubernetes_job_works_from_mounted_files(database_at: Callable[[str], Database], tmp_path: Path) -> None:
     """Its arguments and environment, with the mount moved to where this test may write."""
-    database = database_at("0006")
+    database = database_at("0007")
     (container,) = JOB["spec"]["template"]["spec"]["containers"]
     (mount,) = container["volumeMounts"]
     for variable, secret in SECRETS.items():
@@ -106,7 +106,7 @@ def test_the_kubernetes_job_works_from_mounted_files(database_at: Callable[[str]
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
 
 
 def test_the_kubernetes_job_asks_for_little() -> None:
@@ -130,7 +130,7 @@ def test_the_image_runs_as_nobody_in_particular_and_has_all_it_copies() -> None:
             assert all(f"!{source}" in sent for source in line.split()[1:-1]), line
 
 
-@pytest.mark.parametrize("start", ["0006", "0007"])
+@pytest.mark.parametrize("start", ["0007", "0008"])
 def test_upgrading_to_the_schema_leaves_the_activation_alone(
     database_at: Callable[[str], Database], start: str
 ) -> None:

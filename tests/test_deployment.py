@@ -54,7 +54,7 @@ def at_once(database: Database, commands: list[tuple[str, str]]) -> list[subproc
 
 
 @pytest.mark.parametrize("way", ["direct", "pooler"])
-@pytest.mark.parametrize("start", ["empty", "0006"])
+@pytest.mark.parametrize("start", ["empty", "0007"])
 def test_sixteen_upgrades_at_once_activate_once(
     database_at: Callable[[str], Database], request: pytest.FixtureRequest, way: str, start: str
 ) -> None:
@@ -64,16 +64,16 @@ def test_sixteen_upgrades_at_once_activate_once(
     assert [result.returncode for result in results] == [0] * AT_ONCE, [result.stderr for result in results]
     assert sum("7/7" in result.stdout for result in results) == 1
     assert sum("Rien à faire" in result.stdout for result in results) == AT_ONCE - 1
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
     assert database.value("select count(*) from feature_flag_history") == 7
 
 
 def test_upgrades_and_rollbacks_at_once_end_at_a_whole_revision(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     results = at_once(database, [("upgrade", "head"), ("downgrade", "-1")] * (AT_ONCE // 2))
     for result in results:
         assert result.returncode == 0 or "Retour arrière refusé" in result.stderr, result.stderr
-    assert database.rows(STATE)[0] in {("0007", 7, 6), ("0006", 0, 0)}
+    assert database.rows(STATE)[0] in {("0008", 7, 6), ("0007", 0, 0)}
 
 
 def test_several_at_once_take_the_platforms_tables_over_once(
@@ -107,7 +107,7 @@ def test_every_command_goes_through_the_pooler(
 
 
 def test_a_lock_that_outlasts_all_retries_is_named(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     before = pg_dump(database)
     with make_engine(database.url).connect() as holder:
         holder.exec_driver_sql("lock table feature_flags in access exclusive mode")
@@ -121,7 +121,7 @@ def test_a_lock_that_outlasts_all_retries_is_named(database_at: Callable[[str], 
 
 
 def test_a_lock_that_goes_away_is_waited_for(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     with make_engine(database.url).connect() as holder, ThreadPoolExecutor() as pool:
         holder.exec_driver_sql("lock table feature_flags in access exclusive mode")
         activation = pool.submit(
@@ -132,12 +132,12 @@ def test_a_lock_that_goes_away_is_waited_for(database_at: Callable[[str], Databa
         holder.rollback()
         result = activation.result()
     assert result.returncode == 0, result.stderr
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
 
 
 def test_a_deadlock_is_tried_again(database_at: Callable[[str], Database]) -> None:
     """The activation has stored the credentials and waits for the flags; whoever has the flags wants a credential."""
-    database = database_at("0006")
+    database = database_at("0007")
     with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
         other.exec_driver_sql("set local deadlock_timeout = '1min'")  # the victim is the one who looks first
         other.exec_driver_sql("select from feature_flags for update")
@@ -149,12 +149,12 @@ def test_a_deadlock_is_tried_again(database_at: Callable[[str], Database]) -> No
         other.rollback()
         result = activation.result()
     assert result.returncode == 0, result.stderr
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]
 
 
 def test_another_deployment_is_waited_for_but_not_for_ever(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
-    database.execute(LINGER)
+    database = database_at("0007")
+    database.execute(LINGER.replace("pg_sleep(0.5)", "pg_sleep(1)"))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(alembic, database, "upgrade", "head")
         wait_until_asleep(database, first)
@@ -187,7 +187,7 @@ def wait_until(database: Database, condition: str, command: Any) -> None:  # noq
 
 
 def test_a_lost_lock_ends_the_deployment(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     database.execute(LINGER)
     with ThreadPoolExecutor() as pool:
         activation = pool.submit(alembic, database, "upgrade", "head")
@@ -199,7 +199,7 @@ def test_a_lost_lock_ends_the_deployment(database_at: Callable[[str], Database])
         result = activation.result()
     assert result.returncode == 1
     assert "verrou du déploiement est coupée" in result.stderr
-    assert database.rows(STATE) == [("0006", 0, 0)]
+    assert database.rows(STATE) == [("0007", 0, 0)]
 
 
 def test_an_impatient_server_does_not_end_the_lock(database_at: Callable[[str], Database]) -> None:
@@ -234,7 +234,7 @@ def test_waiting_for_a_lock_is_bounded_in_every_revision(database: Database) -> 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Database], signal_number: int) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     database.execute(LINGER.replace("pg_sleep(0.5)", "pg_sleep(60)"))
     process = start(database, "upgrade", "head")
     wait_until_asleep(database, Running(process))
@@ -251,7 +251,7 @@ def test_a_killed_deployment_leaves_no_lock(database_at: Callable[[str], Databas
     while database.value(held):
         assert time.monotonic() < deadline, "a lock outlived its process by more than two seconds"
         time.sleep(0.05)
-    assert database.rows(STATE) == [("0006", 0, 0)]
+    assert database.rows(STATE) == [("0007", 0, 0)]
     database.execute("drop trigger linger on api_keys")
     assert alembic(database, "upgrade", "head").returncode == 0
 
@@ -281,11 +281,11 @@ def start(database: Database, *arguments: str) -> subprocess.Popen[str]:
 def test_killed_at_any_moment_it_stops_at_a_revision(database_at: Callable[[str], Database], seed: int) -> None:
     """A sample; `python -m benchmarks.kills` does hundreds, and kills the server, too."""
     chance = random.Random(seed)  # noqa: S311 -- repeatable, not secret
-    verb, begin = chance.choice([("upgrade", "empty"), ("upgrade", "0006"), ("downgrade", "0007")])
+    verb, begin = chance.choice([("upgrade", "empty"), ("upgrade", "0007"), ("downgrade", "0008")])
     database = database_at(begin)
     process = start(database, verb, "head" if verb == "upgrade" else "-1")
     time.sleep(chance.uniform(0.3, 1.2))
     process.kill()
     process.communicate()
     assert alembic(database, "upgrade", "head").returncode == 0
-    assert database.rows(STATE) == [("0007", 7, 6)]
+    assert database.rows(STATE) == [("0008", 7, 6)]

@@ -77,13 +77,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
                 template.execute(VAULT)
             if loud:
                 template.execute("create extension pg_stat_statements")
-            assert command(template, "upgrade", "0006").returncode == 0
+            assert command(template, "upgrade", "0007").returncode == 0
             yield Server(handle, Path(directory) / "server" / "log", loud)
 
 
 @pytest.fixture
 def database(server: Server) -> Iterator[Database]:
-    """A database at 0006, with a Vault or without."""
+    """A database at 0007, with a Vault or without."""
     admin = make_engine(server.handle.url()).execution_options(isolation_level="AUTOCOMMIT")
     name = f"leaks_{time.monotonic_ns()}"
     with admin.connect() as connection:
@@ -244,9 +244,9 @@ def test_the_working_paths_show_nothing(server: Server, database: Database) -> N
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
-        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "0006", "--sql"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "0007", "--sql"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head", "--sql"),
-        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "0007:0006", "--sql"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "0008:0007", "--sql"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "check"),
     ):
         result = run(*arguments, environment=environment)

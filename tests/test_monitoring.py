@@ -45,7 +45,7 @@ TODAY = "date_trunc('day', now() at time zone 'Africa/Abidjan') at time zone 'Af
 
 @pytest.fixture
 def database(database_at: Callable[[str], Database]) -> Database:
-    return database_at("0006")
+    return database_at("0007")
 
 
 def log(database: Database, table: str, status: str, at: str = "now()", number: int = 1, **more: object) -> None:
@@ -194,9 +194,9 @@ def test_numbers_out_of_range(database: Database, argument: str) -> None:
 
 
 def test_before_the_views(database_at: Callable[[str], Database]) -> None:
-    result = monitor(database_at("0005"))
+    result = monitor(database_at("0006"))
     assert result.returncode == 1
-    assert "alembic upgrade 0006" in result.stderr
+    assert "alembic upgrade 0007" in result.stderr
 
 
 def test_a_role_that_may_not_see_every_row_gets_an_error_not_fewer_rows(database: Database) -> None:

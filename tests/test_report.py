@@ -43,7 +43,7 @@ GUIDE = """\
 ╚════════════════════════════════════════════════════════════╝"""
 
 COMPLETE = Report(
-    revision="0007",
+    revision="0008",
     environment="production",
     credentials=CredentialsState(6, 6, "table"),
     services=tuple(
@@ -91,7 +91,7 @@ def test_a_terminal_without_emoji_gets_plain_text(monkeypatch: pytest.MonkeyPatc
 def test_activation_succeeds_on_an_ascii_terminal(database_at: Callable[[str], Database]) -> None:
     result = run(
         "alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head",
-        environment={**on(database_at("0006")), "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        environment={**on(database_at("0007")), "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "[i] Services actives : 7/7" in result.stdout
@@ -101,7 +101,7 @@ def test_activation_succeeds_when_nobody_reads(database_at: Callable[[str], Data
     """As in `alembic upgrade head | head -1`, or with a full disk behind stdout."""
     reader, writer = os.pipe()
     os.close(reader)
-    database = database_at("0006")
+    database = database_at("0007")
     result = run(
         "alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head", environment=on(database), stdout=writer
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_activation_succeeds_when_nobody_reads(database_at: Callable[[str], Data
 
 
 def test_activation_succeeds_without_a_stdout(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     for command in (f"{BIN}/alembic -c {ROOT}/alembic.ini upgrade head", f"{BIN}/montoit-db status"):
         result = run("sh", "-c", f"exec {command} >&-", environment=on(database))
         assert result.returncode == 0, result.stderr
@@ -121,7 +121,7 @@ def test_activation_succeeds_without_a_stdout(database_at: Callable[[str], Datab
 
 def test_status_for_a_role_that_cannot_see(database_at: Callable[[str], Database]) -> None:
     """Not seeing is not the same as being off."""
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("create role montoit_blind login password 'blind'")
     try:
         blind = type(database)(database.url.set(username="montoit_blind", password="blind"))
@@ -150,14 +150,14 @@ def test_help_on_an_ascii_terminal() -> None:
 
 
 def test_status_of_an_activated_database(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     result = run("montoit-db", "status", environment=on(database))
-    assert result.stdout == f"{GUIDE}\nRévision 0007, à jour.\n"
+    assert result.stdout == f"{GUIDE}\nRévision 0008, à jour.\n"
     assert result.returncode == 0
     document = json.loads(run("montoit-db", "status", "--json", environment=on(database)).stdout)
     services = document.pop("services")
     assert document == {
-        "revision": {"current": "0007", "head": "0007", "pending": []},
+        "revision": {"current": "0008", "head": "0008", "pending": []},
         "environment": "production",
         "credentials": {"configured": 6, "expected": 6, "store": "table"},
         "operational": True,
@@ -175,7 +175,7 @@ def test_status_of_an_activated_database(database_at: Callable[[str], Database])
     ]
 
 
-@pytest.mark.parametrize("revision", ["empty", "0001", "0002", "0003", "0006"])
+@pytest.mark.parametrize("revision", ["empty", "0001", "0003", "0004", "0007"])
 def test_status_at_any_revision(database_at: Callable[[str], Database], revision: str) -> None:
     result = run("montoit-db", "status", "--json", environment=on(database_at(revision)))
     assert result.returncode == 1, result.stderr
@@ -183,7 +183,7 @@ def test_status_at_any_revision(database_at: Callable[[str], Database], revision
     assert document["operational"] is False
     assert document["environment"] is None
     assert document["revision"]["current"] == (None if revision == "empty" else revision)
-    assert document["revision"]["pending"][-1] == "0007"
+    assert document["revision"]["pending"][-1] == "0008"
     state = "missing" if revision in {"empty", "0001"} else "inactive"
     assert {service["state"] for service in document["services"]} == {state}
 
@@ -206,7 +206,7 @@ def test_status_at_any_revision(database_at: Callable[[str], Database], revision
     ],
 )
 def test_status_of_something_broken(database_at: Callable[[str], Database], change: str, told: str) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute(change)
     result = run("montoit-db", "status", environment=on(database))
     assert result.returncode == 1
@@ -227,7 +227,7 @@ def test_status_tells_settings_from_an_unreachable_database() -> None:
 
 
 def test_status_of_a_newer_database(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("update alembic_version set version_num = '0099'")
     result = run("montoit-db", "status", environment=on(database))
     assert result.returncode == 2
@@ -235,7 +235,7 @@ def test_status_of_a_newer_database(database_at: Callable[[str], Database]) -> N
 
 
 def test_test_commands_are_for_what_is_on(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("update feature_flags set is_enabled = false where key = 'sms_notifications'")
     result = run(
         "montoit-db", "test-commands", environment={**on(database), "SUPABASE_URL": "https://abc.supabase.co/"}
@@ -251,7 +251,7 @@ def test_test_commands_are_for_what_is_on(database_at: Callable[[str], Database]
 
 def test_test_commands_are_ones_a_shell_understands(database_at: Callable[[str], Database]) -> None:
     """Run them with a `curl` that prints its body: each must be JSON."""
-    commands = run("montoit-db", "test-commands", environment=on(database_at("0007"))).stdout
+    commands = run("montoit-db", "test-commands", environment=on(database_at("0008"))).stdout
     script = 'curl() { for argument; do :; done; printf "%s\\0" "$argument"; }\n' + commands.split("\n\n", 1)[1]
     bodies = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
     documents = [json.loads(body) for body in bodies.rstrip("\0").split("\0")]
@@ -276,7 +276,7 @@ def test_alembic_says_that_the_database_is_out_of_reach() -> None:
 def test_alembic_current_imports_nothing_that_only_people_need(database_at: Callable[[str], Database]) -> None:
     result = run(
         "python", "-X", "importtime", "-m", "alembic.config", "-c", f"{ROOT}/alembic.ini", "current",
-        environment=on(database_at("0007")),
+        environment=on(database_at("0008")),
     )  # fmt: skip
     assert result.returncode == 0
     imported = {line.split("|")[-1].strip().split(".")[0] for line in result.stderr.splitlines() if "|" in line}

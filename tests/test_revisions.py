@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Templates
 
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
 
 
 def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
@@ -41,7 +41,7 @@ def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic])
 def test_downgrade_to_base_leaves_only_the_empty_version_table(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     alembic_on(database).succeeds("downgrade", "base")
     assert database.rows(
         "select relname from pg_class where relnamespace in"
@@ -55,7 +55,7 @@ def test_models_and_revisions_agree(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
     """Autogenerate finds nothing to do, and what it does not compare (checks, order of keys) is equal too."""
-    migrated, modelled = database_at("0007"), database_at("empty")
+    migrated, modelled = database_at("0008"), database_at("empty")
     alembic_on(migrated).succeeds("check")
     Base.metadata.create_all(make_engine(modelled.url))
     assert set(Base.metadata.tables) == OUR_TABLES
@@ -86,7 +86,7 @@ select tablename, indexname, indexdef from pg_indexes where tablename in ({OURS}
 def test_check_notices_a_column_that_no_model_has(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("alter table sms_logs add column surprise text")
     result = alembic_on(database)("check")
     assert result.code != 0
@@ -96,7 +96,7 @@ def test_check_notices_a_column_that_no_model_has(
 def test_check_overlooks_the_tables_of_others(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     database.execute("create table profiles (id uuid primary key); create index on profiles (id)")
     alembic_on(database).succeeds("check")
 
@@ -104,7 +104,7 @@ def test_check_overlooks_the_tables_of_others(
 def test_schema_file_is_fresh(database_at: Callable[[str], Database], request: pytest.FixtureRequest) -> None:
     path = ROOT / "docs" / "schema.sql"
     header = "-- The whole schema, as pg_dump prints it. Made by: pytest tests/test_revisions.py --write-schema\n\n"
-    schema = header + pg_dump(database_at("0007"), "--schema-only", "--no-owner")
+    schema = header + pg_dump(database_at("0008"), "--schema-only", "--no-owner")
     if request.config.getoption("--write-schema"):
         path.write_text(schema, encoding="utf-8")
     assert comparable(path.read_text(encoding="utf-8")) == comparable(schema)
@@ -116,7 +116,7 @@ def comparable(schema: str) -> str:
 
 
 def test_the_platforms_flags_are_seeded(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     assert database.value("select count(*) from feature_flags") == 39
     assert database.value("select count(*) from feature_flags where is_enabled") == 15
     assert database.value("select count(*) from feature_flags where is_enabled and rollout_percentage <> 100") == 0
@@ -124,7 +124,7 @@ def test_the_platforms_flags_are_seeded(database_at: Callable[[str], Database]) 
 
 
 def test_every_table_has_row_level_security(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     tables = dict(
         database.rows(
             "select relname, relrowsecurity from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
@@ -148,7 +148,7 @@ def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Da
 
 def test_stamp_is_no_activation(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
     assert alembic_on(database).succeeds("stamp", "head", environment={}).out == ""
-    assert alembic_on(database).succeeds("stamp", "0006", environment={}).out == ""
+    assert alembic_on(database).succeeds("stamp", "0007", environment={}).out == ""
 
 
 def test_a_database_in_another_encoding_is_refused(templates: Templates) -> None:
@@ -164,7 +164,7 @@ def test_a_database_in_another_encoding_is_refused(templates: Templates) -> None
 def test_the_permission_to_lose_rows_is_taken_literally(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
-    alembic = alembic_on(database_at("0007"))
+    alembic = alembic_on(database_at("0008"))
     for unclear in ("allow-data-loss", "allow-data-loss=true", "allow-data-loss=no"):
         assert "Écrivez -x allow-data-loss=yes" in alembic.refuses("-x", unclear, "downgrade", "base")
 
@@ -176,13 +176,13 @@ def test_a_row_written_while_a_downgrade_waits_is_kept(
     """The look before the plan saw an empty table; the one under the lock sees the row."""
     revision, row = {
         "feature_flag_overrides": (
-            "0002",
+            "0003",
             """insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled)
                select id, gen_random_uuid(), true from feature_flags limit 1""",
         ),
-        "api_keys": ("0003", "insert into api_keys (service_name, key_name) values ('brevo', 'token')"),
+        "api_keys": ("0004", "insert into api_keys (service_name, key_name) values ('brevo', 'token')"),
         "sms_logs": (
-            "0004",
+            "0005",
             "insert into sms_logs (phone_number, message, partner_transaction_id) values ('1', 'm', 't')",
         ),
     }[table]
@@ -207,7 +207,7 @@ def test_the_guard_sees_rows_that_a_policy_hides(templates: Templates) -> None:
     try:
         superuser.execute(f"alter role {OWNER} nobypassrls")
         alembic = Alembic(owner)
-        alembic.succeeds("upgrade", "0006")
+        alembic.succeeds("upgrade", "0007")
         superuser.execute(
             "insert into sms_logs (phone_number, message, partner_transaction_id) values ('1', 'm', 't');"
             "alter table sms_logs force row level security"
@@ -222,7 +222,7 @@ def test_the_guard_sees_rows_that_a_policy_hides(templates: Templates) -> None:
 def test_a_view_of_somebody_else_is_not_cascaded(
     database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
 ) -> None:
-    database = database_at("0002")
+    database = database_at("0003")
     database.execute("create view theirs as select key from feature_flags")
     message = alembic_on(database).refuses("downgrade", "-1")
     assert "CASCADE" not in message

@@ -41,7 +41,7 @@ USERS = "select md5(i::text)::uuid as id from generate_series(1, 100000) as i"
 
 @pytest.fixture
 def database(database_at: Callable[[str], Database]) -> Database:
-    return database_at("0007")
+    return database_at("0008")
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_flags_that_would_serve_nobody_are_refused_with_the_reason(database: Dat
     assert {row[1] for row in database.rows(SHARES)} == {100}
 
 
-@pytest.mark.parametrize("revision", ["empty", "0006"])
+@pytest.mark.parametrize("revision", ["empty", "0007"])
 def test_before_the_activation(database_at: Callable[[str], Database], revision: str) -> None:
     result = rollout(database_at(revision), "10", "--yes")
     assert result.returncode == 1

@@ -85,7 +85,7 @@ def test_the_script_ends_where_the_command_ends(
     way(offline, fill_in(script("upgrade", "head"), environment))
     assert state(offline) == state(online)
     Alembic(online).succeeds("downgrade", "-1")
-    way(offline, script("downgrade", "0007:0006"))
+    way(offline, script("downgrade", "0008:0007"))
     assert state(offline) == state(online)
 
 
@@ -141,9 +141,9 @@ def test_every_bad_value_is_named_at_once(database: Database) -> None:
 
 
 def test_the_activation_and_the_rollback_may_be_run_again(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0006")
-    activation = script("upgrade", "0006:0007")
-    rollback = script("downgrade", "0007:0006")
+    database = database_at("0007")
+    activation = script("upgrade", "0007:0008")
+    rollback = script("downgrade", "0008:0007")
     for _ in range(2):
         assert with_psql(database, fill_in(activation)).returncode == 0
         assert values(database) == expected(PRODUCTION)
@@ -152,19 +152,19 @@ def test_the_activation_and_the_rollback_may_be_run_again(database_at: Callable[
         assert with_psql(database, rollback).returncode == 0
         assert values(database) == {}
     assert once == database.value("select count(*) from api_keys") == 6
-    assert database.value("select version_num from alembic_version") == "0006"
+    assert database.value("select version_num from alembic_version") == "0007"
 
 
 @pytest.mark.parametrize(
     ("revision", "arguments"),
     [
-        ("0003", ("upgrade", "head")),
-        ("0007", ("upgrade", "head")),
-        ("0003", ("upgrade", "0006:0007")),
-        ("empty", ("upgrade", "0006:0007")),
-        ("0003", ("downgrade", "0007:0006")),
-        ("0006", ("upgrade", "0003:0006")),
-        ("0006", ("downgrade", "0005:0004")),
+        ("0004", ("upgrade", "head")),
+        ("0008", ("upgrade", "head")),
+        ("0004", ("upgrade", "0007:0008")),
+        ("empty", ("upgrade", "0007:0008")),
+        ("0004", ("downgrade", "0008:0007")),
+        ("0007", ("upgrade", "0004:0007")),
+        ("0007", ("downgrade", "0006:0005")),
     ],
 )
 def test_a_script_for_another_revision_changes_nothing(
@@ -181,16 +181,16 @@ def test_a_script_for_another_revision_changes_nothing(
 def test_the_full_script_takes_a_database_that_was_downgraded_to_base(
     database_at: Callable[[str], Database],
 ) -> None:
-    database = database_at("0006")
+    database = database_at("0007")
     Alembic(database).succeeds("downgrade", "base")
     assert with_psql(database, fill_in(script("upgrade", "head"))).returncode == 0
     assert values(database) == expected(PRODUCTION)
 
 
 def test_a_schema_downgrade_refuses_to_lose_rows(database_at: Callable[[str], Database]) -> None:
-    database = database_at("0007")
+    database = database_at("0008")
     before = pg_dump(database)
-    result = with_psql(database, script("downgrade", "0007:base"))
+    result = with_psql(database, script("downgrade", "0008:base"))
     assert result.returncode != 0
     assert "api_keys : 6 lignes" in result.stderr
     assert pg_dump(database) == before
@@ -198,7 +198,7 @@ def test_a_schema_downgrade_refuses_to_lose_rows(database_at: Callable[[str], Da
 
 def test_scripts_hold_no_secret_and_nothing_concurrent(database: Database) -> None:
     """Not even where the environment has complete settings."""
-    for arguments in (["upgrade", "head"], ["upgrade", "0006:0007"], ["downgrade", "0007:0006"]):
+    for arguments in (["upgrade", "head"], ["upgrade", "0007:0008"], ["downgrade", "0008:0007"]):
         printed = run_alembic(database, [*arguments, "--sql"], PRODUCTION)
         assert printed.code == 0
         assert not re.search(r"(create|drop) (unique )?index concurrently", printed.out.lower())

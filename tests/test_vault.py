@@ -89,7 +89,7 @@ def test_the_table_may_be_chosen_all_the_same(supabase: tuple[Database, Database
     assert values(superuser) == expected(PRODUCTION)
 
 
-@pytest.mark.parametrize("revision", [None, "0006"])
+@pytest.mark.parametrize("revision", [None, "0007"])
 def test_a_vault_that_is_not_there_is_refused_before_any_write(plain: Database, revision: str | None) -> None:
     alembic = Alembic(plain)
     if revision:
@@ -248,7 +248,7 @@ def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Datab
 
 
 def test_rotation_needs_an_activation_in_the_same_environment(plain: Database) -> None:
-    for revision in (None, "0006"):
+    for revision in (None, "0007"):
         if revision:
             Alembic(plain).succeeds("upgrade", revision)
         result = run("montoit-db", "rotate", environment=on(plain))

@@ -74,7 +74,7 @@ begin
         insert into public.feature_flag_history
             (feature_flag_id, flag_key, action, previous_value, new_value, actor, reason)
         select id, key, 'updated', to_jsonb(f) || '{"rollout_percentage": 0}', to_jsonb(f),
-               coalesce(nullif(current_setting('role', true), 'none'), session_user), 'alembic upgrade 0002'
+               coalesce(nullif(current_setting('role', true), 'none'), session_user), 'alembic upgrade 0003'
         from public.feature_flags as f where id = zero.id;
     end loop;
 

@@ -102,7 +102,7 @@ from (
         case number
             when 0 then format('alter table %s drop constraint %I', theirs, conname)
             else format('alter table %s add constraint %I %s%s', theirs, conname, definition,
-                        case when is_log then ' not valid' end) -- validated by 0005, while others write
+                        case when is_log then ' not valid' end) -- validated by 0006, while others write
         end,
         case number
             when 0 then format('alter table %s add constraint %I %s', theirs, conname, their_definition)

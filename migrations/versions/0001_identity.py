@@ -1,6 +1,6 @@
 """Private schema, API roles, who a caller is."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0001"
 down_revision = None

@@ -14,7 +14,7 @@ from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-ACTIVATION = "0007"  # the revision that switches InTouch on
+ACTIVATION = "0008"  # the revision that switches InTouch on
 State = Literal["active", "partial", "not_configured", "inactive", "missing"]
 
 WIDTH = 60  # columns between the frame's sides, as in the guide

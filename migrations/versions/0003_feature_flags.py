@@ -1,9 +1,9 @@
 """Feature flags, their history and overrides."""
 
-from migrations.statements import KEEP_ROLLOUT, is_allowed, refuse_to_lose_rows, run, run_file
+from montoit_db.deploy.statements import KEEP_ROLLOUT, is_allowed, refuse_to_lose_rows, run, run_file
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 before_downgrade = refuse_to_lose_rows
 
@@ -143,7 +143,7 @@ grant execute on function
 def before_upgrade() -> None:
     """Look at the tables that are there before anything is written."""
     is_allowed(KEEP_ROLLOUT)
-    run_file("refuse_existing_tables_v01")
+    run_file("refuse_existing_tables_v01")  # again: tables may have come since 0002
 
 
 def upgrade() -> None:

@@ -1,9 +1,9 @@
 """Indexes of the logs, and the constraints of adopted ones validated."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_alone, run_file
+from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_alone, run_file
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 before_downgrade = refuse_to_lose_rows
 

@@ -1,9 +1,9 @@
 """Monitoring views."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 before_downgrade = refuse_to_lose_rows
 

@@ -16,7 +16,6 @@ from montoit_db.errors import MontoitError
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
 
-_DIRECTORY = Path(__file__).parent / "sql"
 _INCLUDE = re.compile(r"^( *)-- include (\w+)$", re.MULTILINE)
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 
@@ -69,7 +68,7 @@ def _expanded(text: str) -> str:
 
 
 def _read(name: str) -> str:
-    return (_DIRECTORY / f"{name}.sql").read_text(encoding="utf-8")
+    return (Path(context.script.dir) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def is_allowed(name: str) -> bool:

@@ -1,9 +1,9 @@
 """Logs of payments, SMS and WhatsApp."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 before_downgrade = refuse_to_lose_rows
 

@@ -1,9 +1,9 @@
 """Credentials of the services."""
 
-from migrations.statements import refuse_to_lose_rows, run, run_file
+from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 before_downgrade = refuse_to_lose_rows
 

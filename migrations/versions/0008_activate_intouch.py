@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from alembic import context, op
 from sqlalchemy.exc import DBAPIError
 
-from migrations.statements import run
+from montoit_db.deploy.statements import run
 from montoit_db.errors import SettingsError
 from montoit_db.settings import InTouchSettings
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 # What each credential is (source: the operators' guide, which asks for all of them for every service).
 CREDENTIALS = {
@@ -53,7 +53,7 @@ declare
     value text;
     problems text[] := '{}';
 begin
-    perform set_config('montoit.reason', format('alembic upgrade 0007 (%s)', environment), true);
+    perform set_config('montoit.reason', format('alembic upgrade 0008 (%s)', environment), true);
     if environment not in ('sandbox', 'production') then
         problems := problems || 'environment : sandbox ou production'::text;
     end if;
@@ -215,7 +215,7 @@ $$;
 """
 
 SWITCH_OFF = """
-select set_config('montoit.reason', 'alembic downgrade 0007', true);
+select set_config('montoit.reason', 'alembic downgrade 0008', true);
 
 update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
 where key in (
@@ -306,7 +306,7 @@ def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list
         {
             "environment": order.environment,
             "share": "" if order.rollout_percentage is None else str(order.rollout_percentage),
-            "reason": f"alembic upgrade 0007 ({order.environment})",
+            "reason": f"alembic upgrade 0008 ({order.environment})",
         },
     )
     statement = "copy montoit.given_credentials from stdin (format binary)"

@@ -1,0 +1,1 @@
+"""All around Alembic: how a revision speaks to the database."""

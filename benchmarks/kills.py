@@ -31,7 +31,7 @@ STATE = """
 select version_num,
        (select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'),
        (select count(*) from api_keys where service_name = 'intouch' and is_active)
-from alembic_version
+from montoit.alembic_version
 """
 
 
@@ -57,9 +57,9 @@ def boundary(directory: Path, database: str) -> str:
 
     """
     with embedded.server(directory) as server, make_engine(server.url(database)).connect() as connection:
-        if connection.exec_driver_sql("select to_regclass('alembic_version')").scalar() is None:
+        if connection.exec_driver_sql("select to_regclass('montoit.alembic_version')").scalar() is None:
             return "base"
-        revision = connection.exec_driver_sql("select version_num from alembic_version").scalar()
+        revision = connection.exec_driver_sql("select version_num from montoit.alembic_version").scalar()
         if revision is None or revision < "0004":
             return str(revision)
         state = connection.exec_driver_sql(STATE, execution_options={"no_parameters": True}).one()

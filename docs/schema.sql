@@ -159,25 +159,6 @@ exception
 end;
 $$;
 
-CREATE FUNCTION montoit.deactivate_credentials() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-    state text;
-    constraint_of text;
-    table_of text;
-begin
-    update public.api_keys set is_active = false where service_name = 'intouch' and key_name is not null and is_active;
-    set constraints all immediate;
-exception
-    when others then
-        get stacked diagnostics
-            state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        perform montoit.raise_without_values(state, constraint_of, table_of);
-end;
-$$;
-
 CREATE FUNCTION montoit.estimated_costs() RETURNS TABLE(service text, transactions bigint, cost_fcfa numeric, type text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -432,7 +413,7 @@ declare
     losses text[] := '{}';
     current text;
 begin
-    select max(version_num) into current from public.alembic_version;
+    select max(version_num) into current from montoit.alembic_version;
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
@@ -1010,6 +991,55 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.switch_off(why text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    services text[] := array[
+        'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
+        'sms_notifications', 'whatsapp_notifications'
+    ];
+    state text;
+    constraint_of text;
+    table_of text;
+    still_on integer;
+    still_active integer;
+begin
+    perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
+
+    update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
+    where key = any (services);
+
+    begin
+        update public.api_keys set is_active = false
+        where service_name = 'intouch' and key_name is not null and is_active;
+        set constraints all immediate;
+    exception
+        when others then
+            get stacked diagnostics
+                state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
+            perform montoit.raise_without_values(state, constraint_of, table_of);
+    end;
+
+    select count(*) into still_on
+    from public.feature_flags
+    where key = any (services) and (is_enabled or credentials_status <> 'not_configured');
+    select count(*) into still_active
+    from public.api_keys where service_name = 'intouch' and key_name is not null and is_active;
+    if (still_on, still_active) is distinct from (0, 0) then
+        raise exception using
+            errcode = 'MT002',
+            message = format(
+                'Retour arrière annulé, rien n''a été modifié : après écriture la base montre encore %s services '
+                'et %s identifiants actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys ou à '
+                'public.feature_flags.',
+                still_on, still_active
+            );
+    end if;
+end;
+$$;
+
 CREATE FUNCTION montoit.take_credential() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1031,6 +1061,41 @@ begin
         new.updated_at := now();
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.verify_credentials(ordered_environment text, names text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+    credentials integer;
+    others integer;
+begin
+    select
+        count(*) filter (
+            where stored.environment = ordered_environment
+              and stored.key_name = any (names)
+              and stored.value <> ''
+              and stored.value = current_setting('montoit.' || stored.key_name, true)
+        ),
+        count(*) filter (where stored.environment <> ordered_environment)
+    into credentials, others
+    from montoit.read_credentials('intouch') as stored
+    where stored.is_active;
+
+    if (credentials, others) is distinct from (cardinality(names), 0) then
+        raise exception using
+            errcode = 'MT002',
+            message = format(
+                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/%s identifiants, et %s '
+                'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
+                credentials, cardinality(names), others
+            );
+    end if;
+
+    perform set_config('montoit.' || name, '', true) from unnest(names) as name;
 end;
 $$;
 
@@ -1127,6 +1192,10 @@ ALTER TABLE montoit.adoption_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE montoit.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
 CREATE VIEW montoit.feature_flag_seed WITH (security_invoker='true') AS
  SELECT key,
     category,
@@ -1141,10 +1210,6 @@ CREATE VIEW montoit.given_credentials WITH (security_invoker='true') AS
  SELECT NULL::text AS key_name,
     NULL::text AS value
   WHERE false;
-
-CREATE TABLE public.alembic_version (
-    version_num character varying(32) NOT NULL
-);
 
 CREATE TABLE public.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1422,7 +1487,7 @@ ALTER TABLE ONLY montoit.adopted_tables
 ALTER TABLE ONLY montoit.adoption_steps
     ADD CONSTRAINT adoption_steps_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY public.alembic_version
+ALTER TABLE ONLY montoit.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
 ALTER TABLE ONLY public.api_keys
@@ -1502,6 +1567,8 @@ ALTER TABLE montoit.adopted_tables ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE montoit.adoption_steps ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE montoit.alembic_version ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY "administrators delete" ON public.feature_flag_overrides FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
 
 CREATE POLICY "administrators delete" ON public.feature_flags FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
@@ -1519,8 +1586,6 @@ CREATE POLICY "administrators switch" ON public.api_keys FOR UPDATE TO authentic
 CREATE POLICY "administrators update" ON public.feature_flag_overrides FOR UPDATE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin)) WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
 
 CREATE POLICY "administrators update" ON public.feature_flags FOR UPDATE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin)) WITH CHECK (( SELECT montoit.is_admin() AS is_admin));
-
-ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
 
@@ -1588,8 +1653,6 @@ GRANT ALL ON FUNCTION montoit.current_user_id() TO anon;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO authenticated;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
 
-REVOKE ALL ON FUNCTION montoit.deactivate_credentials() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
@@ -1636,9 +1699,13 @@ REVOKE ALL ON FUNCTION montoit.settled(VARIADIC names text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.switch_off(why text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.take_credential() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.touch_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.verify_credentials(ordered_environment text, names text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.check_feature_flag(flag_key text, user_id uuid) TO anon;

@@ -1,24 +1,42 @@
 """Alembic's environment: a connection from montoit_db, the revisions on it, the outcome told from the database."""
 
+import io
 from functools import partial
 from logging.config import fileConfig
 
 from alembic import context
 
 from montoit_db import deployment
+from montoit_db.deploy import autogenerate
+from montoit_db.deploy.revisions import VERSION_SCHEMA
 
-configure = partial(context.configure, version_table_schema="public")
+configure = partial(context.configure, version_table_schema=VERSION_SCHEMA)
 
 
 def run_offline() -> None:
     """Print the revisions as a script, one transaction for all of it; `%` stays `%`."""
     from montoit_db import script  # noqa: PLC0415 -- only a script needs it
 
-    configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"})
+    configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        starting_rev=script.starting_revisions(context.script, context.get_starting_revision_argument()),
+    )
     with script.framed(context.get_context()), context.begin_transaction():
         script.begin(context.get_context())
         deployment.prepare(context.get_context())
         context.run_migrations()
+
+
+def run_without_database() -> None:
+    """Run a command that needs none, `history` for example."""
+    configure(
+        dialect_name="postgresql",
+        as_sql=True,
+        output_buffer=io.StringIO(),
+        process_revision_directives=autogenerate.place,
+    )
+    context.run_migrations()
 
 
 def run_online() -> None:
@@ -28,8 +46,7 @@ def run_online() -> None:
             connection=deploy.connection,
             transaction_per_migration=True,
             on_version_apply=deploy.record,
-            include_object=deploy.is_ours,
-            compare_server_default=True,
+            **autogenerate.options(deploy),
         )
         deploy.run(context.get_context(), context.run_migrations)
         deploy.tell(context.get_context())
@@ -41,5 +58,7 @@ if context.config.config_file_name is not None:
 with deployment.plain_errors(context.config):
     if context.is_offline_mode():
         run_offline()
+    elif deployment.needs_no_database(context.config):
+        run_without_database()
     else:
         run_online()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import adoption, database, deployment
+from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, report
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
@@ -87,7 +88,7 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
     yield _vault(connection, order)
     yield from _rights(connection)
     state = report.read(connection)
-    if state.revision is None:
+    if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
     yield from _others(connection)
@@ -167,7 +168,8 @@ select
     (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
     (select array_agg(name order by name) from (
          select c.oid::regclass::text as name from pg_class as c
-         where c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
+         where (c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
+                or c.oid = to_regclass('montoit.alembic_version'))
            and not pg_has_role(c.relowner, 'usage')
          union all
          select p.oid::regprocedure::text from pg_proc as p
@@ -178,7 +180,7 @@ select
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    names = {"tables": [*deployment.OUR_TABLES, "alembic_version"], "functions": [*adoption.FUNCTIONS]}
+    names = {"tables": [*deployment.OUR_TABLES], "functions": [*adoption.FUNCTIONS]}
     row = connection.exec_driver_sql(_RIGHTS, names).one()
     role, may_create_schema, may_create_tables, missing_roles, may_create_roles, others = row
     problems = [
@@ -234,7 +236,7 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
 
 def _revisions(state: report.Report) -> Finding:
     try:
-        return Finding("Révisions", "ok", str(deployment.revision_state(state.revision)))
+        return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
 

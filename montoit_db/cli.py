@@ -53,13 +53,13 @@ def montoit_db() -> None:
 @app.command()
 def status(*, json_output: Json = False) -> None:
     """Dit si InTouch est opérationnel, d'après la base (code 0 : oui, 1 : non)."""
-    from montoit_db import deployment  # noqa: PLC0415 -- here and below: Alembic, which the others do without
+    from montoit_db.deploy.revisions import revision_state  # noqa: PLC0415 -- here and below: Alembic, which others do without
 
     with _errors():
         with database.connect() as connection:
             state = report.read(connection)
             differing = _differing(connection, state)
-        revision = deployment.revision_state(state.revision)
+        revision = revision_state(state.revisions)
         if json_output:
             report.tell(
                 json.dumps(

@@ -6,26 +6,27 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from alembic.config import Config
 from alembic.runtime.migration import RevisionStep
-from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
+from montoit_db.deploy import revisions
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Words
 from montoit_db.errors import MontoitError
+from montoit_db.intouch import report
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from alembic.config import Config
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import Connection, Engine
 
@@ -41,6 +42,7 @@ OUR_TABLES = frozenset(
     }
 )
 
+WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})  # as Alembic names their functions
 LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
@@ -73,7 +75,7 @@ class Deployment:
         reflected: bool,  # noqa: FBT001
         other: Any,  # noqa: ANN401
     ) -> bool:
-        """Tell autogenerate to look at our seven tables only: the platform has a hundred others.
+        """Tell autogenerate to look at our tables and the models' only: the platform has a hundred others.
 
         Of a table that was adopted it overlooks what was there before us, and where null is allowed.
         """
@@ -84,7 +86,7 @@ class Deployment:
                 other.nullable = obj.nullable
             elif name in legacy and (reflected or kind == "index"):
                 return False
-        return table in OUR_TABLES
+        return table in OUR_TABLES or not reflected or other is not None
 
     def record(
         self,
@@ -117,30 +119,49 @@ class Deployment:
             MontoitError: another deployment, or somebody's lock, outlasted our patience; or a revision objected.
 
         """
-        if "destination_rev" not in migration.opts:
-            if "revision_context" in migration.opts:
-                # Only `check` and `revision` compare; the ORM costs a deployment a tenth of its time.
-                from montoit_db import adoption  # noqa: PLC0415
-                from montoit_db.models import Base  # noqa: PLC0415
-
-                self._legacy = adoption.legacy_objects(self.connection)
-                migration.opts["target_metadata"] = Base.metadata
-            run_migrations()
+        if migration.opts["fn"].__name__ not in WRITING:
+            migration.opts["dont_mutate"] = True
+            self._look(migration, run_migrations)
             return
         with self._alone():
-            prepare(migration)
+            words = Words(migration, self._state)
+            if prepare(migration) or words.verb.startswith("do_"):
+                make_version_schema(self.connection)
+            else:
+                migration.opts["dont_mutate"] = True
             for pause in self._pauses():
                 try:
-                    run_migrations()
+                    with one_transaction(migration) if words.verb == "do_stamp" else nullcontext():
+                        run_migrations()
                     break
                 except DBAPIError as error:
                     if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
                         raise
                     self.connection.rollback()
-                    if pause is None or (self._steps and _is_relative(migration)):
+                    if pause is None or (self._steps and words.is_relative):
                         raise MontoitError(self._who_blocks()) from None
                     time.sleep(pause)
             self.connection.rollback()
+
+    def _look(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
+        """Run a command that writes nothing to the database."""
+        if "revision_context" in migration.opts:
+            # Only `check` and `revision` compare; the ORM costs a deployment a tenth of its time.
+            from montoit_db import adoption  # noqa: PLC0415
+            from montoit_db.models import Base  # noqa: PLC0415
+
+            self._legacy = adoption.legacy_objects(self.connection)
+            migration.opts["target_metadata"] = Base.metadata
+            # The path is empty: the models name their schema, and so does what is read from the database.
+            self.connection.dialect.default_schema_name = ""
+            Words(migration, None)
+        run_migrations()
+
+    def _state(self) -> report.Report:
+        """Return what the database says of InTouch, and end the transaction that read it."""
+        state = report.read(self.connection)
+        self.connection.rollback()
+        return state
 
     def _pauses(self) -> Iterator[float | None]:
         """Yield how long to wait after each attempt, and None after the last."""
@@ -191,12 +212,12 @@ class Deployment:
         All is committed by then, so that nothing here fails the deployment.
         """
         from montoit_db import adoption  # noqa: PLC0415 -- `alembic current` does without
-        from montoit_db.intouch import report  # noqa: PLC0415
 
-        activation = next((step for step in self._steps if step.up_revision_id == report.ACTIVATION), None)
-        may_adopt = any(step.is_upgrade and step.up_revision_id in adoption.REVISIONS for step in self._steps)
-        idle = not self._steps and _command(migration.config) == "upgrade"
-        if not (activation or idle or may_adopt):
+        activation = revisions.Tree(migration.opts["script"]).activation.revision
+        switched = next((step for step in self._steps if step.up_revision_id == activation), None)
+        may_adopt = any(step.is_upgrade and revisions.says(step.up_revision, "adopts_tables") for step in self._steps)
+        idle = None if self._steps else migration.opts["fn"].verb if isinstance(migration.opts["fn"], Words) else None
+        if not (switched or may_adopt or idle in {"upgrade", "downgrade"}):
             return
         try:
             state = report.read(self.connection)
@@ -210,11 +231,13 @@ class Deployment:
             return
         if adopted:
             report.tell(adoption.summary(adopted) + "\n")
-        if idle:
+        if idle == "upgrade":
             report.tell(report.nothing_to_do(state, DatabaseSettings.from_environment().environment))
-        if activation is None:
+        elif idle == "downgrade" and not state.is_on:
+            report.tell("Rien à faire : InTouch est déjà désactivé. Rien n'a été modifié.")
+        if switched is None:
             return
-        if activation.is_upgrade:
+        if switched.is_upgrade:
             report.tell(report.summary(state))
             report.tell(report.test_commands(state, _ordered(migration).supabase_url))
         else:
@@ -247,34 +270,65 @@ def deployment() -> Iterator[Deployment]:
             # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
             if _BYSTANDER not in connection.get_execution_options():
                 # Revisions name every schema, and must not meet a function that somebody else put on the path.
-                path = "set local search_path = '';" if deploy is not None and deploy.is_alone else ""
-                connection.connection.cursor().execute(path + timeouts)
+                connection.connection.cursor().execute("set local search_path = '';" + timeouts)
 
-        deploy: Deployment | None = None
         with database.connect_to(engine) as connection:
-            deploy = Deployment(engine, connection, settings)
-            yield deploy
+            yield Deployment(engine, connection, settings)
 
 
-def prepare(migration: MigrationContext) -> None:
-    """Let every revision of the plan object before the first one runs.
+def prepare(migration: MigrationContext) -> list[RevisionStep]:
+    """Let every revision of the plan object before the first one runs, and return the plan.
 
     A revision that can tell beforehand that it will not go through has a `before_upgrade` or
     `before_downgrade` function.
     """
+    steps = plan(migration)
     checks = [
         getattr(step.revision.module, "before_upgrade" if step.is_upgrade else "before_downgrade", None)
-        for step in reversed(plan(migration))  # a script begins with the values that have to be filled in
+        for step in reversed(steps)  # a script begins with the values that have to be filled in
     ]
     for check in dict.fromkeys(checks):  # several revisions share one
         if check is not None:
             check()
+    return steps
 
 
 def plan(migration: MigrationContext) -> list[RevisionStep]:
     """Return the revisions that an upgrade or a downgrade will go through; none for `stamp`."""
-    steps = migration.opts["fn"](migration.get_current_heads(), migration)
+    heads = () if migration.purge else migration.get_current_heads()
+    steps = migration.opts["fn"](heads, migration)
     return [step for step in steps if isinstance(step, RevisionStep)]
+
+
+def needs_no_database(config: Config) -> bool:
+    """Tell whether the `alembic` command only looks at files: a plain `revision`, `merge`, `history`."""
+    options: Any = config.cmd_opts
+    if options is None:  # a program calls Alembic
+        return False
+    match options.cmd[0].__name__:
+        case "merge":
+            return True
+        case "revision":
+            return not options.autogenerate
+        case "history":
+            return not options.indicate_current and "current" not in (options.rev_range or "")
+    return False
+
+
+def make_version_schema(connection: Connection) -> None:
+    """Make the schema of the version table where the database has none; that needs a right, and is done once."""
+    exists = "select to_regnamespace(%(schema)s) is not null"
+    if not connection.exec_driver_sql(exists, {"schema": VERSION_SCHEMA}).scalar_one():
+        connection.exec_driver_sql(f"create schema {VERSION_SCHEMA}")
+        connection.commit()
+
+
+@contextmanager
+def one_transaction(migration: MigrationContext) -> Iterator[None]:
+    """Commit all steps of a command together, so that a kill leaves no half of them."""
+    migration._transaction_per_migration = False  # noqa: SLF001 -- a test fails when the name is gone
+    with migration.begin_transaction():
+        yield
 
 
 @contextmanager
@@ -306,49 +360,6 @@ def plain_errors(config: Config) -> Iterator[None]:
             signal.signal(signal.SIGTERM, former)
 
 
-class RevisionState(NamedTuple):
-    """The database's revision (None: it has none), the project's newest, and those still to be applied."""
-
-    current: str | None
-    head: str | None
-    pending: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Say it in a line."""
-        if not self.pending:
-            return f"Révision {self.current}, à jour."
-        return f"Révision {self.current or 'aucune'}, en attente : {', '.join(self.pending)}."
-
-
-def revision_state(current: str | None) -> RevisionState:
-    """Compare a database's revision with the project's.
-
-    Raises:
-        MontoitError: there is no project here, or it does not know that revision.
-
-    """
-    scripts = _script_directory()
-    try:
-        steps = [script.revision for script in scripts.iterate_revisions("head", current or "base")]
-    except ResolutionError:
-        raise MontoitError(
-            f"La base est à la révision {current}, que ce projet ne connaît pas. Mettez-le à jour."
-        ) from None
-    return RevisionState(current, scripts.get_current_head(), tuple(reversed(steps)))
-
-
-def activation() -> Any:  # noqa: ANN401 -- a revision is a file without a type
-    """Return the module of the activation, for those who repeat a part of it.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
-    from montoit_db.intouch.report import ACTIVATION  # noqa: PLC0415
-
-    return _script_directory().get_revision(ACTIVATION).module
-
-
 def part(name: str) -> str:
     """Return the query `migrations/sql/<name>_part.sql`, for those who look at what a revision will find.
 
@@ -356,16 +367,7 @@ def part(name: str) -> str:
         MontoitError: there is no project here.
 
     """
-    return (Path(_script_directory().dir) / "sql" / f"{name}_part.sql").read_text(encoding="utf-8")
-
-
-def _script_directory() -> ScriptDirectory:
-    """Return the revisions of the checkout that this package is of, else of the project that is worked in."""
-    for directory in (Path(__file__).parent.parent, Path()):
-        ini = directory / "alembic.ini"
-        if ini.exists():
-            return ScriptDirectory.from_config(Config(ini))
-    raise MontoitError("alembic.ini introuvable. Lancez la commande depuis la racine du projet.")
+    return (Path(revisions.script_directory().dir) / "sql" / f"{name}_part.sql").read_text(encoding="utf-8")
 
 
 def _ordered(migration: MigrationContext) -> InTouchSettings:
@@ -377,19 +379,6 @@ def _ordered(migration: MigrationContext) -> InTouchSettings:
     if not isinstance(order, InTouchSettings):
         raise TypeError("the activation ran without its before_upgrade")
     return order
-
-
-def _command(config: Config | None) -> str | None:
-    """Return the name of the `alembic` command that runs; None where a program calls Alembic."""
-    command = getattr(config and config.cmd_opts, "cmd", None)
-    return command[0].__name__ if command else None
-
-
-def _is_relative(migration: MigrationContext) -> bool:
-    """Tell whether the destination is counted from the current revision, which a first attempt has moved."""
-    return str(migration.opts["destination_rev"]).lstrip().startswith(("+", "-")) or "@" in str(
-        migration.opts["destination_rev"]
-    )
 
 
 def _never_time_out(holder: Connection) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from montoit_db.adoption import REVISIONS
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, Words, listed, says
 from montoit_db.deployment import LOCK_KEY, part, plan
-from montoit_db.intouch.report import ACTIVATION
+from montoit_db.intouch.catalogue import SERVICES as SERVICES_OF_INTOUCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
-BEFORE_ACTIVATION = "0007"
-INDEXES = "0006"
+VERSIONS = f"{VERSION_SCHEMA}.alembic_version"
 
 HEADER = """\
 -- Script de montoit_db, à exécuter en entier : une seule transaction, tout ou rien.
@@ -36,14 +36,11 @@ HEADER_OF_VALUES = """\
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
 
 # One result, since the SQL editor shows no more than the last one.
-SERVICES = """\
+SERVICES = f"""\
 select 1 as ordre, key as service, is_enabled as actif, credentials_status as environnement,
     rollout_percentage as part
 from public.feature_flags
-where key in (
-    'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
-    'sms_notifications', 'whatsapp_notifications'
-)"""
+where key in ({", ".join(f"'{service.key}'" for service in SERVICES_OF_INTOUCH)})"""  # noqa: S608 -- our own keys
 ADOPTED = """\
 select 2 as ordre, table_name || ' : ' || told as service, null::boolean as actif,
     null as environnement, null::int as part
@@ -60,29 +57,48 @@ def framed(migration: MigrationContext) -> Iterator[None]:
 
     That is the state of the services, what was done to tables that were there, and what has to be run alone.
     """
-    ups = {step.revision.revision: step.is_upgrade for step in plan(migration)}
-    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if ups.get(ACTIVATION) else ""))
+    words = Words(migration, None)
+    activation = words.tree.activation.revision
+    steps = plan(migration)
+    ups = {step.revision.revision: step.is_upgrade for step in steps}
+    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if ups.get(activation) else ""))
     yield
-    answers = [SERVICES] if ACTIVATION in ups else []
-    if any(ups.get(revision) for revision in REVISIONS):
+    answers = [SERVICES] if activation in ups else []
+    if any(step.is_upgrade and says(step.revision, "adopts_tables") for step in steps):
         answers.append(ADOPTED)
-    if ups.get(INDEXES):
+    if any(step.is_upgrade and says(step.revision, "runs_alone") for step in steps):
         answers.append(UNFINISHED.format(part("unfinished_logs")))
     if answers:
         migration.impl.static_output("\nunion all\n".join(answers) + "\norder by 1, 2;")
 
 
 def begin(migration: MigrationContext) -> None:
-    """Start the transaction: alone, with bounded waits, and only from the revision that the script is made for."""
-    start = migration.get_current_revision()
-    if start is None:
-        expected, told = "current is null", "une base sans révision"
-    elif {step.revision.revision for step in plan(migration)} == {ACTIVATION}:
-        # The activation and the rollback may be run again.
-        expected, told = f"current in ('{BEFORE_ACTIVATION}', '{ACTIVATION}')", f"la révision {start}"
+    """Start the transaction: alone, with bounded waits, and only from the revisions that the script is made for.
+
+    The activation and the rollback may be run again: then the activation's own row does not matter, there or not.
+    """
+    words: Words = migration.opts["fn"]
+    tree = words.tree
+    start = migration.get_current_heads()
+    activation = tree.activation.revision
+    told = f"la révision {listed(start)}" if start else "une base sans révision"
+    prelude = ""
+    if not start:
+        expected = "current is null"
+        prelude = (
+            f"    drop table if exists {VERSIONS};\n"
+            f"    if to_regnamespace('{VERSION_SCHEMA}') is null then\n"
+            f"        create schema {VERSION_SCHEMA};\n"
+            "    end if;\n"
+        )
+    elif [step.revision.revision for step in plan(migration)] == [activation]:
+        rows = sorted({*start, activation} if tree.has_schema_branch else {activation})
+        without = sorted({*start} - {activation} or {tree.fork})
+        expected = f"current in ('{listed(rows)}', '{listed(without)}')"
+        if tree.has_schema_branch and words.verb == "upgrade":
+            prelude = f"    delete from {VERSIONS} where version_num = '{activation}';\n"  # noqa: S608 -- a number
     else:
-        expected, told = f"current = '{start}'", f"la révision {start}"
-    drop = "drop table if exists public.alembic_version;" if start is None else ""
+        expected = f"current = '{listed(start)}'"
     migration.impl.static_output(
         f"""\
 set local client_min_messages = warning;
@@ -94,14 +110,30 @@ do $$
 declare
     current text;
 begin
-    if to_regclass('public.alembic_version') is not null then
-        select string_agg(version_num, ', ') into current from public.alembic_version;
+    if to_regclass('{VERSIONS}') is not null then
+        select string_agg(version_num, ', ' order by version_num) into current from {VERSIONS};
     end if;
     if ({expected}) is not true then
         raise exception 'Ce script est fait pour {told}, la base est à % ; rien n''a été modifié.',
             coalesce('la révision ' || current, 'aucune révision');
     end if;
-    {drop}
-end;
+{prelude}end;
 $$;"""  # noqa: S608 -- our own names and numbers
     )
+
+
+def starting_revisions(script: ScriptDirectory, given: str | tuple[str, ...] | None) -> Any:  # noqa: ANN401
+    """Return the rows of the version table that a script starts from: `0008,0009`, or one of the lasting words.
+
+    A list, which Alembic takes, though its types say a single revision.
+    """
+    if not isinstance(given, str):
+        return given
+    tree = Tree(script)
+    match given:
+        case "schema@head" | "schema@heads":
+            return [tree.schema_head]
+        case "head" | "heads" | "intouch@head" | "intouch@heads":
+            return [tree.activation.revision, *([tree.schema_head] if tree.has_schema_branch else [])]
+        case _:
+            return given.split(",")

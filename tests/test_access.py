@@ -138,7 +138,7 @@ TABLES: dict[str, dict[str, tuple[int | str, ...]]] = {
         }
         for table in ("sms_logs", "whatsapp_logs")
     },
-    "public.alembic_version": {
+    "montoit.alembic_version": {
         "select * from {}": NO,
         "insert into {} values ('0001')": NO,
         "update {} set version_num = '0001'": NO,
@@ -195,7 +195,8 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
     "montoit.store_credentials": {"select {}('sandbox', 'table', '[]')": NO},
     "montoit.take_credential": {"select {}()": NO},
-    "montoit.deactivate_credentials": {"select {}()": NO},
+    "montoit.switch_off": {"select {}('why')": NO},
+    "montoit.verify_credentials": {"select {}('sandbox', '{{}}')": NO},
     "montoit.raise_without_values": {"select {}('P0001', '', '')": NO},
     "montoit.bucket": {f"select {{}}('x', '{USER}')": NO},
     "montoit.roles_of": {f"select {{}}('{USER}')": NO},

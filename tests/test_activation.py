@@ -327,14 +327,18 @@ def test_secrets_from_mounted_files(database: Database, alembic: Alembic, tmp_pa
     assert ("production", "password", "canary-from-a-file") in database.rows(ACTIVE)
 
 
-def test_one_downgrade_too_many_refuses_to_lose_rows(alembic: Alembic) -> None:
+def test_one_downgrade_too_many_changes_nothing(database: Database, alembic: Alembic) -> None:
     alembic.succeeds("upgrade", "head")
     alembic.succeeds("downgrade", "-1")
-    message = alembic.refuses("downgrade", "-1")
+    before = pg_dump(database)
+    for word in ("-1", "intouch@-1"):
+        assert "InTouch est déjà désactivé" in alembic.succeeds("downgrade", word, environment={}).out
+    assert pg_dump(database) == before
+    message = alembic.refuses("downgrade", "schema@-1")
     assert "api_keys : 6 lignes" in message
     assert "feature_flags : 7 lignes" in message
     assert "feature_flag_history : 14 lignes" in message
-    assert "alembic -x allow-data-loss=yes downgrade -1" in message
+    assert "alembic -x allow-data-loss=yes downgrade schema@-1" in message
 
 
 def test_downgrade_to_base_is_refused_before_its_first_step(database: Database, alembic: Alembic) -> None:

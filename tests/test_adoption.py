@@ -105,13 +105,13 @@ def found(database: Database) -> dict[str, str | None]:
 
 
 def definitions(database: Database) -> list[str]:
-    """Return what pg_dump says of the schema, less the version table, which stays."""
-    dump = pg_dump(database, "--schema-only", "--exclude-table=public.alembic_version")
-    return [line for line in dump.splitlines() if line]
+    """Return what pg_dump says of the schema, less the version table in its own schema, which stays."""
+    dump = pg_dump(database, "--schema-only", "--exclude-table=montoit.alembic_version")
+    return [line for line in dump.splitlines() if line and " SCHEMA montoit" not in line]
 
 
 def rows(database: Database) -> list[str]:
-    return sorted(pg_dump(database, "--data-only", "--inserts", "--exclude-table=public.alembic_version").splitlines())
+    return sorted(pg_dump(database, "--data-only", "--inserts", "--exclude-table=montoit.alembic_version").splitlines())
 
 
 # --- told apart

@@ -115,7 +115,8 @@ def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> Non
                      f"grant select on all tables in schema public to {OWNER}")  # fmt: skip
     _, problems = check(Database(database.url.set(username=OWNER, password="owner")))
     database.execute(f"drop owned by {OWNER}")
-    assert "n'est pas propriétaire de alembic_version, api_keys" in problems["Droits"][0]["message"]
+    assert "n'est pas propriétaire de api_keys" in problems["Droits"][0]["message"]
+    assert "montoit.alembic_version" in problems["Droits"][0]["message"]
 
 
 def test_existing_tables(database: Database) -> None:
@@ -126,7 +127,7 @@ def test_existing_tables(database: Database) -> None:
 
 def test_a_newer_database(database_at: Callable[[str], Database]) -> None:
     database = database_at("0008")
-    database.execute("update alembic_version set version_num = '0099'")
+    database.execute("update montoit.alembic_version set version_num = '0099'")
     code, problems = check(database)
     assert (code, "0099" in problems["Révisions"][0]["message"]) == (1, True)
 

@@ -243,7 +243,7 @@ def test_the_working_paths_show_nothing(server: Server, database: Database) -> N
         ("montoit-db", "rotate", "--json"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
-        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "-1"),
+        ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "schema@-1"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "0007", "--sql"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head", "--sql"),
         ("alembic", "-c", f"{ROOT}/alembic.ini", "downgrade", "0008:0007", "--sql"),

@@ -42,7 +42,7 @@ RULES = {
         where relnamespace in {OURS} and relkind = 'r'
           and not exists (select from pg_policy where polrelid = pg_class.oid)
           and oid not in (
-              'public.alembic_version'::regclass, 'montoit.administrators'::regclass,
+              'montoit.alembic_version'::regclass, 'montoit.administrators'::regclass,
               'montoit.adopted_tables'::regclass, 'montoit.adoption_steps'::regclass
           )
     """,

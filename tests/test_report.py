@@ -43,7 +43,7 @@ GUIDE = """\
 ╚════════════════════════════════════════════════════════════╝"""
 
 COMPLETE = Report(
-    revision="0008",
+    revisions=("0008",),
     environment="production",
     credentials=CredentialsState(6, 6, "table"),
     services=tuple(
@@ -228,7 +228,7 @@ def test_status_tells_settings_from_an_unreachable_database() -> None:
 
 def test_status_of_a_newer_database(database_at: Callable[[str], Database]) -> None:
     database = database_at("0008")
-    database.execute("update alembic_version set version_num = '0099'")
+    database.execute("update montoit.alembic_version set version_num = '0099'")
     result = run("montoit-db", "status", environment=on(database))
     assert result.returncode == 2
     assert "0099, que ce projet ne connaît pas" in result.stderr

@@ -17,7 +17,7 @@ declare
     losses text[] := '{}';
     current text;
 begin
-    select max(version_num) into current from public.alembic_version;
+    select max(version_num) into current from montoit.alembic_version;
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'

@@ -86,8 +86,8 @@ alter table montoit.adoption_steps enable row level security;
 revoke all on table montoit.adopted_tables, montoit.adoption_steps from public, anon, authenticated, service_role;
 revoke all on sequence montoit.adoption_steps_id_seq from public, anon, authenticated, service_role;
 
-alter table public.alembic_version enable row level security;
-revoke all on table public.alembic_version from public, anon, authenticated, service_role;
+alter table montoit.alembic_version enable row level security;
+revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;
 """
 
 # What policies and the exposed functions call as their caller; the others are for the migration role.
@@ -117,7 +117,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the schema. Roles stay, since other databases of the cluster may use them."""
+    """Drop what is in the schema. It stays with the version table, and roles stay for the cluster's other databases."""
     run("lock table montoit.administrators in access exclusive mode;")
     refuse_to_lose_rows()
     for function in reversed(FUNCTIONS):
@@ -127,6 +127,8 @@ def downgrade() -> None:
         drop table montoit.adoption_steps;
         drop table montoit.adopted_tables;
         drop table montoit.administrators;
-        drop schema montoit;
+        comment on schema montoit is null;
+        revoke usage on schema montoit from anon, authenticated, service_role;
+        alter table montoit.alembic_version disable row level security;
         """
     )

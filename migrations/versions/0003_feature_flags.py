@@ -4,6 +4,7 @@ from montoit_db.deploy.statements import KEEP_ROLLOUT, is_allowed, refuse_to_los
 
 revision = "0003"
 down_revision = "0002"
+adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 

@@ -4,6 +4,7 @@ from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0004"
 down_revision = "0003"
+adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 
@@ -46,8 +47,8 @@ create or replace trigger touch_updated_at
 
 GRANTS = """
 revoke all on function
-    montoit.keep_credential, montoit.store_credentials, montoit.deactivate_credentials, montoit.raise_without_values,
-    montoit.read_credentials, montoit.take_credential, public.get_api_keys
+    montoit.keep_credential, montoit.store_credentials, montoit.verify_credentials, montoit.switch_off,
+    montoit.raise_without_values, montoit.read_credentials, montoit.take_credential, public.get_api_keys
     from public, anon, authenticated, service_role;
 grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
 """
@@ -75,7 +76,8 @@ def upgrade() -> None:
     run_file("raise_without_values_v01")
     run_file("given_credentials_v01")
     run_file("store_credentials_v01")
-    run_file("deactivate_credentials_v01")
+    run_file("verify_credentials_v01")
+    run_file("switch_off_v01")
     run_file("get_api_keys_v01")
     run(GRANTS)
     run("select montoit.settled('api_keys');")
@@ -89,7 +91,8 @@ def downgrade() -> None:
     run(
         """
         select montoit.give_back('api_keys', 'public.get_api_keys(text)');
-        drop function montoit.deactivate_credentials;
+        drop function montoit.switch_off;
+        drop function montoit.verify_credentials;
         drop function montoit.store_credentials;
         drop view montoit.given_credentials;
         drop function montoit.take_credential;

@@ -4,6 +4,7 @@ from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0005"
 down_revision = "0004"
+adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 

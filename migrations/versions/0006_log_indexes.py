@@ -4,6 +4,7 @@ from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_alone, ru
 
 revision = "0006"
 down_revision = "0005"
+runs_alone = True
 
 before_downgrade = refuse_to_lose_rows
 

@@ -5,40 +5,60 @@ Data only. Downgrading is the rollback: services off, credentials inactive, valu
 
 import json
 
-import psycopg
-import sqlalchemy as sa
 from alembic import context, op
-from sqlalchemy.exc import DBAPIError
 
-from montoit_db.deploy.statements import run
-from montoit_db.errors import SettingsError
+from montoit_db.deploy.statements import copy_values, refuse_missing_vault, run
 from montoit_db.settings import InTouchSettings
 
 revision = "0008"
 down_revision = "0007"
+branch_labels = ("intouch",)
 
-# What each credential is (source: the operators' guide, which asks for all of them for every service).
+# What each credential is, and what stands for its value in a script that is yet to be filled in (source: the operators'
+# guide, which asks for all of them for every service).
+DESCRIBED = {
+    "base_url": ("URL de l'API InTouch", "https://apidist.gutouch.net"),
+    "username": ("Nom d'utilisateur InTouch", "YOUR_INTOUCH_USERNAME"),
+    "password": ("Mot de passe InTouch", "YOUR_INTOUCH_PASSWORD"),
+    "partner_id": ("Identifiant partenaire", "YOUR_PARTNER_ID"),
+    "login_api": ("Login API", "YOUR_LOGIN_API"),
+    "password_api": ("Mot de passe API", "YOUR_PASSWORD_API"),
+}
 CREDENTIALS = {
     key_name: {"description": description, "required_for": ["payment", "sms", "whatsapp"]}
-    for key_name, description in (
-        ("base_url", "URL de l'API InTouch"),
-        ("username", "Nom d'utilisateur InTouch"),
-        ("password", "Mot de passe InTouch"),
-        ("partner_id", "Identifiant partenaire"),
-        ("login_api", "Login API"),
-        ("password_api", "Mot de passe API"),
-    )
+    for key_name, (description, _) in DESCRIBED.items()
 }
+
+# Each flag's name, category and metadata (source: the same guide; amounts in FCFA).
+PAYMENT = {"currency": "XOF", "min_amount": 100, "max_amount": 1_000_000, "commission_percent": 1}
+SERVICES = {
+    "intouch_payment": ("Paiements InTouch", "payment", PAYMENT),
+    "orange_money": ("Orange Money", "payment", PAYMENT),
+    "mtn_money": ("MTN Money", "payment", PAYMENT),
+    "moov_money": ("Moov Money", "payment", PAYMENT),
+    "wave_payment": ("Wave", "payment", PAYMENT),
+    "sms_notifications": ("Notifications SMS", "notification", {"currency": "XOF", "cost_per_sms": 25}),
+    "whatsapp_notifications": ("Notifications WhatsApp", "notification", {}),
+}
+
+
+def text_array(names: list[str]) -> str:
+    """Return an array of our own names in SQL."""
+    return "array[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+def rows_of_services() -> str:
+    """Return the services as rows of a VALUES list."""
+    return ",\n            ".join(
+        f"('{key}', '{name}', '{category}', '{json.dumps(metadata)}'::jsonb)"
+        for key, (name, category, metadata) in SERVICES.items()
+    )
+
 
 # The same order, in a script: at its top the operator fills in the values; `true` keeps them in the transaction.
 VALUES = """
 select set_config('montoit.environment', 'production', true); -- production ou sandbox
-select set_config('montoit.username', 'YOUR_INTOUCH_USERNAME', true);
-select set_config('montoit.password', 'YOUR_INTOUCH_PASSWORD', true);
-select set_config('montoit.partner_id', 'YOUR_PARTNER_ID', true);
-select set_config('montoit.login_api', 'YOUR_LOGIN_API', true);
-select set_config('montoit.password_api', 'YOUR_PASSWORD_API', true);
-select set_config('montoit.base_url', 'https://apidist.gutouch.net', true);
+{values}
 select set_config('montoit.rollout_percentage', '', true); -- 0 à 100 ; vide : 100, ou la part précédente
 select set_config('montoit.credential_store', 'auto', true); -- auto, table ou vault
 
@@ -69,7 +89,7 @@ begin
         or current_setting('montoit.base_url') ~ '[?#@]' then
         problems := problems || 'base_url : attendu https://hôte'::text;
     end if;
-    foreach name in array array['username', 'password', 'partner_id', 'login_api', 'password_api'] loop
+    foreach name in array {secrets} loop
         value := current_setting('montoit.' || name);
         if value ~* '^YOUR[_-]' and to_regclass('vault.decrypted_secrets') is not null then
             execute 'select decrypted_secret from vault.decrypted_secrets where name = $1'
@@ -97,13 +117,21 @@ begin
     end if;
 end;
 $$;
-"""
+""".replace("{secrets}", text_array([name for name in DESCRIBED if name != "base_url"])).replace(
+    "{values}",
+    "\n".join(
+        f"select set_config('montoit.{key_name}', '{value}', true);" for key_name, (_, value) in DESCRIBED.items()
+    ),
+)
 
 STORE_VALUES = f"""
 select montoit.store_credentials(
     current_setting('montoit.environment'), current_setting('montoit.credential_store'),
     '{json.dumps(CREDENTIALS).replace("'", "''")}'
 );
+"""
+VERIFY_CREDENTIALS = f"""
+select montoit.verify_credentials(current_setting('montoit.environment'), {text_array([*CREDENTIALS])});
 """
 
 # A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
@@ -125,19 +153,7 @@ begin
             ) as share,
             service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata
         from (values
-            ('intouch_payment', 'Paiements InTouch', 'payment',
-             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-            ('orange_money', 'Orange Money', 'payment',
-             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-            ('mtn_money', 'MTN Money', 'payment',
-             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-            ('moov_money', 'Moov Money', 'payment',
-             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-            ('wave_payment', 'Wave', 'payment',
-             '{"currency": "XOF", "min_amount": 100, "max_amount": 1000000, "commission_percent": 1}'::jsonb),
-            ('sms_notifications', 'Notifications SMS', 'notification',
-             '{"currency": "XOF", "cost_per_sms": 25}'::jsonb),
-            ('whatsapp_notifications', 'Notifications WhatsApp', 'notification', '{}'::jsonb)
+            {services}
         ) as service (key, name, category, metadata)
         left join public.feature_flags as flag on flag.key = service.key
     ),
@@ -164,94 +180,20 @@ begin
       and rollout_percentage = (ordered -> key -> 0)::integer
       and metadata @> (ordered -> key -> 1);
 
-    if services <> 7 then
+    if services <> {count} then
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/7 services comme '
+                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/{count} services comme '
                 'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
                 services
             );
     end if;
 end;
 $$;
-"""
+""".replace("{services}", rows_of_services()).replace("{count}", str(len(SERVICES)))
 
-# Reads the credentials back, as the services above, and forgets them.
-VERIFY_CREDENTIALS = """
-do $$
-declare
-    ordered_environment text := current_setting('montoit.environment');
-    ordered text[] := array['base_url', 'username', 'password', 'partner_id', 'login_api', 'password_api'];
-    credentials integer;
-    others integer;
-begin
-    select
-        count(*) filter (
-            where stored.environment = ordered_environment
-              and stored.key_name = any (ordered)
-              and stored.value <> ''
-              and stored.value = current_setting('montoit.' || stored.key_name, true)
-        ),
-        count(*) filter (where stored.environment <> ordered_environment)
-    into credentials, others
-    from montoit.read_credentials('intouch') as stored
-    where stored.is_active;
-
-    if (credentials, others) is distinct from (6, 0) then
-        raise exception using
-            errcode = 'MT002',
-            message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/6 identifiants, et %s '
-                'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
-                credentials, others
-            );
-    end if;
-
-    -- What runs from here on needs no value, least of all a trigger of somebody else.
-    perform set_config('montoit.' || name, '', true) from unnest(ordered) as name;
-end;
-$$;
-"""
-
-SWITCH_OFF = """
-select set_config('montoit.reason', 'alembic downgrade 0008', true);
-
-update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
-where key in (
-    'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
-    'sms_notifications', 'whatsapp_notifications'
-);
-
-select montoit.deactivate_credentials();
-
-do $$
-declare
-    services integer;
-    credentials integer;
-begin
-    select count(*) into services
-    from public.feature_flags
-    where key in (
-            'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
-            'sms_notifications', 'whatsapp_notifications'
-        )
-      and (is_enabled or credentials_status <> 'not_configured');
-    select count(*) into credentials
-    from public.api_keys where service_name = 'intouch' and key_name is not null and is_active;
-    if (services, credentials) is distinct from (0, 0) then
-        raise exception using
-            errcode = 'MT002',
-            message = format(
-                'Retour arrière annulé, rien n''a été modifié : après écriture la base montre encore %s services '
-                'et %s identifiants actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys ou à '
-                'public.feature_flags.',
-                services, credentials
-            );
-    end if;
-end;
-$$;
-"""
+SWITCH_OFF = "select montoit.switch_off('alembic downgrade 0008');"
 
 
 def before_upgrade() -> None:
@@ -260,7 +202,7 @@ def before_upgrade() -> None:
         run(VALUES)
         return
     order = InTouchSettings.from_environment()
-    check_store(context.get_bind(), order)
+    refuse_missing_vault(context.get_bind(), order)
     context.config.attributes["order"] = order  # read once: a secret may come from a pipe
 
 
@@ -268,9 +210,9 @@ def upgrade() -> None:
     """Store the credentials, switch the services on, and read both back."""
     if context.is_offline_mode():
         run(STORE_VALUES)
-        run(VERIFY_CREDENTIALS)
     else:
-        store_credentials(op.get_bind(), context.config.attributes["order"])
+        send(context.config.attributes["order"])
+    run(VERIFY_CREDENTIALS)
     run(SWITCH_ON)
 
 
@@ -279,27 +221,9 @@ def downgrade() -> None:
     run(SWITCH_OFF)
 
 
-def check_store(connection: sa.Connection, order: InTouchSettings) -> None:
-    """Refuse the Vault where there is none.
-
-    Raises:
-        SettingsError: `MONTOIT_CREDENTIAL_STORE` is `vault` and the database has no Vault.
-
-    """
-    if order.credential_store != "vault":
-        return
-    if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
-        problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"
-        raise SettingsError([f"MONTOIT_CREDENTIAL_STORE : {problem}"])
-
-
-def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list[str]:
-    """Store the six values, read them back, and return the names of those that changed.
-
-    They go by COPY, which no log shows; binary, since an error would quote a line of text. The server does the rest.
-    `montoit-db rotate` does the same.
-    """
-    connection.exec_driver_sql(
+def send(order: InTouchSettings) -> None:
+    """Give the six values to the server, which stores them."""
+    op.get_bind().exec_driver_sql(
         "select set_config('montoit.environment', %(environment)s, true),"
         " set_config('montoit.rollout_percentage', %(share)s, true),"
         " set_config('montoit.reason', %(reason)s, true)",
@@ -309,19 +233,8 @@ def store_credentials(connection: sa.Connection, order: InTouchSettings) -> list
             "reason": f"alembic upgrade 0008 ({order.environment})",
         },
     )
-    statement = "copy montoit.given_credentials from stdin (format binary)"
-    try:
-        with connection.connection.cursor().copy(statement) as copy:
-            copy.set_types(("text", "text"))
-            for key_name in CREDENTIALS:
-                copy.write_row((key_name, order.credentials[key_name]))
-    except psycopg.Error as error:
-        # As SQLAlchemy raises them, for whoever tries again; without the message, which may quote a row.
-        withheld = type(error)(f"les identifiants n'ont pas été reçus (SQLSTATE {error.sqlstate or 'inconnu'})")
-        raise DBAPIError.instance(statement, None, withheld, psycopg.Error) from None
-    changed = connection.exec_driver_sql(
+    copy_values(op.get_bind(), {key_name: order.credentials[key_name] for key_name in CREDENTIALS})
+    op.get_bind().exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
         {"environment": order.environment, "store": order.credential_store, "credentials": json.dumps(CREDENTIALS)},
-    ).scalar_one()
-    connection.exec_driver_sql(VERIFY_CREDENTIALS, execution_options={"no_parameters": True})
-    return list(changed)
+    )

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from alembic import context
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db.errors import MontoitError
+from montoit_db.errors import MontoitError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from montoit_db.settings import InTouchSettings
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
@@ -108,6 +115,41 @@ def refuse_to_lose_rows() -> None:
             "Sauvegardez-les d'abord. Pour continuer et les perdre :\n"
             f"  alembic -x {ALLOW_DATA_LOSS}=yes downgrade {_downgrade_target()}"
         ) from None
+
+
+def copy_values(connection: Connection, values: Mapping[str, str]) -> None:
+    """Send credentials to `montoit.given_credentials`: by COPY, which no log shows.
+
+    The binary format, since an error would quote a line of text.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: they were not received; its message has no part of them.
+
+    """
+    statement = "copy montoit.given_credentials from stdin (format binary)"
+    try:
+        with connection.connection.cursor().copy(statement) as copy:
+            copy.set_types(("text", "text"))
+            for row in values.items():
+                copy.write_row(row)
+    except psycopg.Error as error:
+        # As SQLAlchemy raises them, for whoever tries again; without the message, which may quote a row.
+        withheld = type(error)(f"les identifiants n'ont pas été reçus (SQLSTATE {error.sqlstate or 'inconnu'})")
+        raise DBAPIError.instance(statement, None, withheld, psycopg.Error) from None
+
+
+def refuse_missing_vault(connection: Connection, order: InTouchSettings) -> None:
+    """Refuse the Vault as a store where the database has none.
+
+    Raises:
+        SettingsError: `MONTOIT_CREDENTIAL_STORE` is `vault` and the database has no Vault.
+
+    """
+    if order.credential_store != "vault":
+        return
+    if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
+        problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"
+        raise SettingsError([f"MONTOIT_CREDENTIAL_STORE : {problem}"])
 
 
 def _downgrade_target() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from montoit_db import deployment
+from montoit_db.deploy.statements import copy_values, refuse_missing_vault
 from montoit_db.errors import RefusedError
 from montoit_db.intouch import report
+from montoit_db.intouch.catalogue import CREDENTIALS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -36,13 +38,27 @@ def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
 
     """
     state = report.read(connection)
-    if state.revision != report.ACTIVATION or state.environment is None:
+    if state.active_services == 0 or state.environment is None:
         raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
     if state.environment != order.environment:
         raise RefusedError(
             f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {order.environment} : rien n'a été "
             "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
         )
-    activation = deployment.activation()
-    activation.check_store(connection, order)
-    return tuple(sorted(activation.store_credentials(connection, order)))
+    refuse_missing_vault(connection, order)
+    connection.exec_driver_sql("select set_config('montoit.reason', 'montoit-db rotate', true)")
+    copy_values(connection, order.credentials)
+    names = [credential.key_name for credential in CREDENTIALS]
+    changed = connection.exec_driver_sql(
+        "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
+        {
+            "environment": order.environment,
+            "store": order.credential_store,
+            "credentials": json.dumps({name: {} for name in names}),  # what each is was said by the activation
+        },
+    ).scalar_one()
+    connection.exec_driver_sql(
+        "select montoit.verify_credentials(%(environment)s, %(names)s)",
+        {"environment": order.environment, "names": names},
+    )
+    return tuple(sorted(changed))

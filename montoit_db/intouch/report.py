@@ -14,7 +14,6 @@ from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-ACTIVATION = "0008"  # the revision that switches InTouch on
 State = Literal["active", "partial", "not_configured", "inactive", "missing"]
 
 WIDTH = 60  # columns between the frame's sides, as in the guide
@@ -47,17 +46,28 @@ class CredentialsState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """InTouch as the database has it; `environment` is None where no credential is active."""
+    """InTouch as the database has it.
 
-    revision: str | None
+    `revisions` are the rows of our version table. `environment` is None where no credential is active, or where both
+    environments have active ones. `has_foreign_flags`: the platform's own feature_flags is there, and not taken over.
+    """
+
+    revisions: tuple[str, ...]
     environment: str | None
     credentials: CredentialsState
     services: tuple[ServiceState, ...]
+    has_active_credentials: bool = False
+    has_foreign_flags: bool = False
 
     @property
     def active_services(self) -> int:
         """Count the services that are on."""
         return sum(service.state in {"active", "partial"} for service in self.services)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is left to switch off: a service that is on, or a credential that is active."""
+        return self.has_active_credentials or any(service.is_enabled for service in self.services)
 
     @property
     def operational(self) -> bool:
@@ -70,9 +80,10 @@ class Report:
 _OURS = """
 select
     set_config('row_security', 'off', true),
-    to_regclass('public.alembic_version') is not null,
+    to_regclass('montoit.alembic_version') is not null,
     exists (select from pg_attribute where attrelid = to_regclass('public.api_keys') and attname = 'secret_id'),
-    to_regclass('montoit.feature_flag_seed') is not null
+    to_regclass('montoit.feature_flag_seed') is not null,
+    to_regclass('public.feature_flags') is not null
 """
 _CREDENTIALS = """
 select environment, count(*), count(secret_id)
@@ -90,10 +101,11 @@ where key = any(%(keys)s)
 
 def read(connection: Connection) -> Report:
     """Read the state from the database; works at any revision, on an empty database too."""
-    _, has_revision, has_credentials, has_flags = connection.exec_driver_sql(_OURS).one()
-    revision = None
-    if has_revision:
-        revision = connection.exec_driver_sql("select version_num from public.alembic_version").scalar()
+    _, has_revisions, has_credentials, has_flags, has_table = connection.exec_driver_sql(_OURS).one()
+    revisions: tuple[str, ...] = ()
+    if has_revisions:
+        rows = connection.exec_driver_sql("select version_num from montoit.alembic_version order by 1")
+        revisions = tuple(rows.scalars())
     by_environment = {}
     if has_credentials:
         names = [credential.key_name for credential in CREDENTIALS]
@@ -109,12 +121,14 @@ def read(connection: Connection) -> Report:
     configured, in_vault = by_environment[environment] if environment else (0, 0)
     store = None if not configured else "vault" if in_vault == configured else "table"
     return Report(
-        revision=revision,
+        revisions=revisions,
         environment=environment,
         credentials=CredentialsState(configured, len(CREDENTIALS), store),
         services=tuple(
             _service_state(service.key, service.label, flags.get(service.key), environment) for service in SERVICES
         ),
+        has_active_credentials=bool(by_environment),
+        has_foreign_flags=has_table and not has_flags,
     )
 
 
@@ -246,13 +260,13 @@ curl -X POST \\
 
 def nothing_to_do(report: Report, environment: str) -> str:
     """Return what `upgrade` says where every revision is applied; `environment` is the one asked for."""
-    lines = [f"Rien à faire : la base est déjà à la révision {report.revision}."]
+    lines = [f"Rien à faire : la base est déjà à la révision {', '.join(report.revisions)}."]
     if report.environment not in {None, environment}:
         lines.append(
             f"InTouch y est en {report.environment}, et INTOUCH_ENVIRONMENT demande {environment} : pour changer, "
             "alembic downgrade -1, puis alembic upgrade head."
         )
-    elif report.revision == ACTIVATION and not report.operational:
+    elif report.is_on and not report.operational:
         lines.append("InTouch n'est pas opérationnel pour autant. Voyez : montoit-db status")
     return "\n".join(lines)
 

@@ -22,13 +22,14 @@ class Base(DeclarativeBase):
     """The one declarative base; adopted tables and ours read alike through its naming convention."""
 
     metadata = MetaData(
+        schema="public",
         naming_convention={
             "pk": "%(table_name)s_pkey",
             "uq": "%(table_name)s_%(column_0_N_name)s_key",
             "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
             "ck": "%(table_name)s_%(constraint_name)s_check",
             "ix": "idx_%(table_name)s_%(column_0_N_name)s",
-        }
+        },
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text(),

@@ -1,0 +1,53 @@
+-- Switches InTouch off: seven services off, every credential inactive, values kept. History keeps `why`. This is the
+-- rollback: `alembic downgrade -1` calls it, and so may an operator in an SQL editor.
+--
+-- Reads both back, and fails without quoting a row of api_keys, as store_credentials does.
+create or replace function montoit.switch_off(why text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    services text[] := array[
+        'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
+        'sms_notifications', 'whatsapp_notifications'
+    ];
+    state text;
+    constraint_of text;
+    table_of text;
+    still_on integer;
+    still_active integer;
+begin
+    perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
+
+    update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
+    where key = any (services);
+
+    begin
+        update public.api_keys set is_active = false
+        where service_name = 'intouch' and key_name is not null and is_active;
+        set constraints all immediate;
+    exception
+        when others then
+            get stacked diagnostics
+                state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
+            perform montoit.raise_without_values(state, constraint_of, table_of);
+    end;
+
+    select count(*) into still_on
+    from public.feature_flags
+    where key = any (services) and (is_enabled or credentials_status <> 'not_configured');
+    select count(*) into still_active
+    from public.api_keys where service_name = 'intouch' and key_name is not null and is_active;
+    if (still_on, still_active) is distinct from (0, 0) then
+        raise exception using
+            errcode = 'MT002',
+            message = format(
+                'Retour arrière annulé, rien n''a été modifié : après écriture la base montre encore %s services '
+                'et %s identifiants actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys ou à '
+                'public.feature_flags.',
+                still_on, still_active
+            );
+    end if;
+end;
+$$;

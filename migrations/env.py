@@ -20,7 +20,7 @@ def run_offline() -> None:
     configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
-        starting_rev=script.starting_revisions(context.script, context.get_starting_revision_argument()),
+        starting_rev=script.starting_revisions(context.config, context.script),
     )
     with script.framed(context.get_context()), context.begin_transaction():
         script.begin(context.get_context())

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is worth a warning
 
-Level = Literal["ok", "problem", "settings", "unreachable"]
+Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `remedy` says what to do about a problem.
+    """One thing looked at; `remedy` says what to do about it.
 
-    `level` is ok, problem, settings (the environment has to change) or unreachable (the database was not reached).
+    `level` is ok; warning (a deployment goes through, but its operator should know: it changes no exit status);
+    problem; settings (the environment has to change); or unreachable (the database was not reached).
     """
 
     subject: str

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from montoit_db import database, monitoring, rollout, settings
+from montoit_db import __version__, database, monitoring, rollout, settings
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.intouch import report
 from montoit_db.intouch.catalogue import SERVICES
@@ -39,15 +39,39 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade 0007 : sans les credentials.")]
+SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade schema@head : sans les credentials.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer's callback
+    if wanted:
+        report.tell(f"montoit-db {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Dit la version, et rien d'autre.", is_eager=True, callback=_show_version)
+]
+
+
 @app.callback()
-def montoit_db() -> None:
-    """Keep the commands' names, as typer does from two commands on."""
+def montoit_db(*, version: Version = False) -> None:
+    """Hold the options that stand before a command's name."""
+
+
+@app.command(
+    "alembic",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def run_alembic(context: typer.Context) -> None:
+    """Lance Alembic avec les révisions de ce paquet, depuis n'importe quel répertoire (montoit-db alembic -h)."""
+    from montoit_db.deploy import command  # noqa: PLC0415 -- Alembic, which other commands do without
+
+    with _errors():
+        command.run(context.args)
 
 
 @app.command()
@@ -84,6 +108,9 @@ def status(*, json_output: Json = False) -> None:
     raise typer.Exit(0 if state.operational else NO)
 
 
+_SIGNS = {"ok": "✅", "warning": "⚠"}
+
+
 @app.command()
 def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
@@ -93,11 +120,11 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
         findings = checking.check(schema_only=schema)
     levels = {finding.level for finding in findings}
     if json_output:
-        document = {"ok": levels == {"ok"}, "findings": [finding._asdict() for finding in findings]}
+        document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
         report.tell(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            report.tell(f"{'✅' if finding.level == 'ok' else '❌'} {finding.subject} : {finding.message}")
+            report.tell(f"{_SIGNS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
                 report.tell(f"   {finding.remedy}")
     raise typer.Exit(

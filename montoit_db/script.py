@@ -12,6 +12,7 @@ from montoit_db.intouch.catalogue import SERVICES as SERVICES_OF_INTOUCH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
@@ -122,18 +123,20 @@ $$;"""  # noqa: S608 -- our own names and numbers
     )
 
 
-def starting_revisions(script: ScriptDirectory, given: str | tuple[str, ...] | None) -> Any:  # noqa: ANN401
-    """Return the rows of the version table that a script starts from: `0008,0009`, or one of the lasting words.
+def starting_revisions(config: Config, script: ScriptDirectory) -> Any:  # noqa: ANN401
+    """Return the rows of the version table that a script starts from: `0008,0009:…`, or one of the lasting words.
 
-    A list, which Alembic takes, though its types say a single revision.
+    None where the command names none, or where a program calls Alembic. It is a list, which Alembic takes, though its
+    types say a single revision.
     """
-    if not isinstance(given, str):
-        return given
+    start, separator, _ = str(getattr(config.cmd_opts, "revision", "")).partition(":")
+    if not separator:
+        return None
     tree = Tree(script)
-    match given:
+    match start:
         case "schema@head" | "schema@heads":
             return [tree.schema_head]
         case "head" | "heads" | "intouch@head" | "intouch@heads":
             return [tree.activation.revision, *([tree.schema_head] if tree.has_schema_branch else [])]
         case _:
-            return given.split(",")
+            return start.split(",")

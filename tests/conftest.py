@@ -167,8 +167,10 @@ class Result(NamedTuple):
     err: str
 
 
-def run_alembic(database: Database, arguments: list[str], environment: Mapping[str, str]) -> Result:
-    """Run the `alembic` command in this process; its own exit status and output."""
+def run_alembic(
+    database: Database, arguments: list[str], environment: Mapping[str, str], checkout: Path = ROOT
+) -> Result:
+    """Run the `alembic` command in this process, on the revisions of a checkout; its own exit status and output."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setenv("DATABASE_URL", database.address)
@@ -176,7 +178,7 @@ def run_alembic(database: Database, arguments: list[str], environment: Mapping[s
             patch.setenv(name, value)
         code = 0
         try:
-            alembic.config.main(argv=["-c", str(ROOT / "alembic.ini"), *arguments], prog="alembic")
+            alembic.config.main(argv=["-c", str(checkout / "alembic.ini"), *arguments], prog="alembic")
         except SystemExit as stop:
             code = int(stop.code or 0)
     result = Result(code, out.getvalue(), err.getvalue())

@@ -51,7 +51,8 @@ def place(migration: MigrationContext, _revision: object, directives: list[Migra
             newest = max(int(script.revision) for script in tree.script.walk_revisions() if script.revision.isdigit())
             directive.rev_id = f"{newest + 1:04d}"
         if given["head"] not in {None, "head", "heads"}:
-            if tree.script.get_revision(given["head"]) == tree.activation:
+            below = {script.revision for script in tree.script.iterate_revisions(given["head"], "base")}
+            if tree.activation.revision in below:
                 raise MontoitError(
                     "Une révision au-dessus de l'activation changerait le sens de « downgrade -1 » : rien n'a été "
                     "créé. Sans --head elle va sur la branche du schéma."

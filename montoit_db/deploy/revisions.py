@@ -111,7 +111,7 @@ class Tree:
             alembic.util.CommandError: a head is not known here, as Alembic says it.
 
         """
-        self.script.get_revisions(tuple(heads))  # Alembic's own message about an unknown one
+        self.script.get_revisions(tuple(heads))  # Alembic's own message where the database is newer
         return frozenset(script.revision for script in self.script.iterate_revisions(tuple(heads), "base"))
 
     def schema(self, to: str | None = None) -> list[Script]:
@@ -185,6 +185,7 @@ class Words:
             MontoitError: the word does not mean anything here; the message says what to type.
 
         """
+        self.tree.script.get_revisions(tuple(heads))  # Alembic's own message where the database is newer
         own = self._own_steps(tuple(heads))
         if own is not None:
             return own

@@ -1,0 +1,10 @@
+"""`python -m montoit_db`: the `montoit-db` command."""
+
+import sys
+
+if not sys.flags.safe_path:
+    del sys.path[0]  # the current directory: what merely lies there is not run
+
+from montoit_db.cli import main
+
+main()

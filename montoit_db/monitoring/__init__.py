@@ -117,7 +117,7 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
     # A role that may not see every row gets an error instead of fewer rows.
     _, ready, at = connection.exec_driver_sql(_READY).one()
     if not ready:
-        raise RefusedError("Cette base n'a pas encore les vues de surveillance. Lancez : alembic upgrade 0007")
+        raise RefusedError("Cette base n'a pas encore les vues de surveillance. Lancez : alembic upgrade schema@head")
     services = []
     for log, label in LOGS.items():
         rows = connection.exec_driver_sql(_DAYS, {"log": log, "days": days})

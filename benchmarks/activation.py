@@ -3,7 +3,7 @@
     python -m benchmarks.activation [--runs 15]
 
 Read from the log of a server that logs every statement with its duration. A statement is a round trip; COPY takes
-one more. The activation is the transaction of revision 0008, from its first statement to its commit; connecting, the
+one more. The activation is the transaction of the activation, from its first statement to its commit; connecting, the
 lock, finding the revision and the summary are around it. Rows of api_keys are locked from the statement that stores the
 credentials to the end of the commit, those of feature_flags from the one that switches the services on.
 """
@@ -85,7 +85,7 @@ def main() -> None:
         with embedded.server(Path(name) / "server", LOGGED) as server:
             databases = Databases(server)
             template = databases.clone("template1")
-            seconds(("upgrade", "0007"), ROOT, template)
+            seconds(("upgrade", "schema@head"), ROOT, template)
             print(facts(server), f"{runs} activations\n")
             costs = []
             for _ in range(runs):

@@ -1,9 +1,10 @@
 """Our `alembic` commands against a bare Alembic project with the same statements.
 
-    python -m benchmarks.commands [--pairs 15]
+    python -m benchmarks.commands [--pairs 15] [--against CHECKOUT]
 
 A pair is two whole processes, one of each project, on databases of the same state; their order changes from
-pair to pair. Printed is the median of the pairs' ratios, with the medians of both sides in milliseconds.
+pair to pair. Printed is the median of the pairs' ratios, with the medians of both sides in milliseconds. With
+`--against`, the other side is a former checkout of ours, `git worktree add ../before v1.0` for example.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ from bare_statements import InTouchSettings
 fileConfig(context.config.config_file_name)
 context.config.attributes["order"] = InTouchSettings.from_environment()
 with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as connection:
-    context.configure(connection=connection, transaction_per_migration=True)
+    connection.exec_driver_sql("create schema if not exists montoit")
+    connection.commit()
+    context.configure(connection=connection, transaction_per_migration=True, version_table_schema="montoit")
     with context.begin_transaction():
         context.run_migrations()
 """
@@ -119,6 +122,16 @@ def run_file(name):
 def run_alone(part):
     op.get_bind().exec_driver_sql(read(part + "_part"), execution_options={"no_parameters": True}).all()
 
+def copy_values(connection, values):
+    statement = "copy montoit.given_credentials from stdin (format binary)"
+    with connection.connection.cursor().copy(statement) as copy:
+        copy.set_types(("text", "text"))
+        for row in values.items():
+            copy.write_row(row)
+
+def refuse_missing_vault(connection, order):
+    pass
+
 KEEP_ROLLOUT = "keep-rollout"
 
 def is_allowed(name):
@@ -130,7 +143,7 @@ def refuse_to_lose_rows():
 
 
 class Case(NamedTuple):
-    """A command, and the revision that it starts from (None: an empty database)."""
+    """A command, and what it starts from: InTouch `on` or `off` (None: an empty database)."""
 
     name: str
     arguments: tuple[str, ...]
@@ -138,11 +151,11 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("current", ("current",), "0008"),
+    Case("current", ("current",), "on"),
     Case("upgrade head, from nothing", ("upgrade", "head"), None),
-    Case("upgrade head, activation only", ("upgrade", "head"), "0007"),
-    Case("upgrade head, nothing to do", ("upgrade", "head"), "0008"),
-    Case("downgrade -1", ("downgrade", "-1"), "0008"),
+    Case("upgrade head, activation only", ("upgrade", "head"), "off"),
+    Case("upgrade head, nothing to do", ("upgrade", "head"), "on"),
+    Case("downgrade -1", ("downgrade", "-1"), "on"),
 )
 
 
@@ -176,7 +189,7 @@ def make_bare_project(directory: Path) -> None:
     (bare / "bare_statements.py").write_text(BARE_STATEMENTS)
     (bare / "versions").mkdir()
     for revision in (ROOT / "migrations" / "versions").glob("*.py"):
-        text = re.sub(r"from (migrations|montoit_db)\.\w+ import", "from bare_statements import", revision.read_text())
+        text = re.sub(r"from montoit_db[.\w]* import", "from bare_statements import", revision.read_text())
         (bare / "versions" / revision.name).write_text(text)
 
 
@@ -239,37 +252,54 @@ def latencies(
 
 def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
     """Run the pairs of one case and return its line of the table."""
-    template = databases.clone("template1")
-    if case.start:
-        seconds(("upgrade", case.start), ROOT, template)
+    former = (bare / "montoit_db").exists()  # its schema is its own: it makes the databases that it starts from
+    templates = {project: databases.clone("template1") for project in (ROOT, bare)}
+    for project, template in templates.items():
+        if case.start:
+            seconds(("upgrade", start_of(case, project)), project if former else ROOT, template)
     times: dict[Path, list[float]] = {ROOT: [], bare: []}
     for number in range(pairs + 1):
         for project in (ROOT, bare) if number % 2 else (bare, ROOT):
-            url = databases.clone(str(template.database))
+            url = databases.clone(str(templates[project].database))
             took = seconds(case.arguments, project, url)
             if number:  # the first pair warms the caches
                 times[project].append(took)
             databases.drop(url)
-    databases.drop(template)
+    for template in templates.values():
+        databases.drop(template)
     ratio = statistics.median(ours / theirs for ours, theirs in zip(times[ROOT], times[bare], strict=True))
     ours, theirs = (1000 * statistics.median(times[project]) for project in (ROOT, bare))
     return f"{case.name:<32} {ratio:6.2f} {ours:10.0f} {theirs:10.0f}"
+
+
+def start_of(case: Case, project: Path) -> str:
+    """Return the revision that a case starts from, as the project numbers it: its activation, or the one before."""
+    revisions = sorted(path.name[:4] for path in (project / "migrations" / "versions").glob("0*.py"))
+    if not revisions:  # the bare project's have the same numbers
+        return start_of(case, ROOT)
+    (activation,) = (path.name[:4] for path in (project / "migrations" / "versions").glob("*_activate_intouch.py"))
+    return activation if case.start == "on" else revisions[revisions.index(activation) - 1]
 
 
 def main() -> None:
     """Measure every case and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=15)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
+    arguments = parser.parse_args()
+    pairs = arguments.pairs
     with tempfile.TemporaryDirectory(prefix="montoit-benchmark-") as name:
         Path(name).chmod(0o755)
         with embedded.server(Path(name) / "server") as server:
             databases = Databases(server)
             print(facts(server), f"{pairs} pairs\n")
-            print(f"{'command':<32} {'ratio':>6} {'ours, ms':>10} {'bare, ms':>10}")
-            make_bare_project(Path(name))
+            other = arguments.against.resolve() if arguments.against else Path(name)
+            side = "before, ms" if arguments.against else "bare, ms"
+            print(f"{'command':<32} {'ratio':>6} {'ours, ms':>10} {side:>10}")
+            if arguments.against is None:
+                make_bare_project(Path(name))
             for case in CASES:
-                print(measure(case, databases, Path(name), pairs), flush=True)
+                print(measure(case, databases, other, pairs), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ from montoit.alembic_version
 """
 
 
-CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0007"), ("downgrade", "0008"))
+FIRST_WITH_CREDENTIALS, ACTIVATION = "0004", "0008"
+CASES = (("upgrade", "base"), ("upgrade", "the platform"), ("upgrade", "0007"), ("downgrade", ACTIVATION))
 PLATFORM_ROWS = 100_000
 
 
@@ -60,10 +61,12 @@ def boundary(directory: Path, database: str) -> str:
         if connection.exec_driver_sql("select to_regclass('montoit.alembic_version')").scalar() is None:
             return "base"
         revision = connection.exec_driver_sql("select version_num from montoit.alembic_version").scalar()
-        if revision is None or revision < "0004":
+        if revision is None:
+            return "base"
+        if revision < FIRST_WITH_CREDENTIALS:
             return str(revision)
         state = connection.exec_driver_sql(STATE, execution_options={"no_parameters": True}).one()
-    assert tuple(state)[1:] == ((7, 6) if revision == "0008" else (0, 0)), state
+    assert tuple(state)[1:] == ((7, 6) if revision == ACTIVATION else (0, 0)), state
     return str(revision)
 
 
@@ -103,7 +106,7 @@ def main() -> None:
                 _, err = again.communicate()
                 assert again.returncode == 0, err.decode()
                 assert Database(url).value("select count(*) from pg_index where not indisvalid") == 0
-            assert boundary(directory, str(url.database)) == "0008"
+            assert boundary(directory, str(url.database)) == ACTIVATION
             left[victim, f"{verb} from {begin}", revision] += 1
     print(f"{arguments.kills} kills, seed {arguments.seed}; the next `upgrade head` succeeded after each\n")
     for (victim, command, revision), count in sorted(left.items()):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.load [--clients 8] [--seconds 20]
 
-pgbench checks flags and writes logs without a pause while a database goes `upgrade head` (from 0007) and
+pgbench checks flags and writes logs without a pause while a database goes `upgrade head` (from the schema alone) and
 `downgrade -1`, again and again. Printed are the failed transactions, and the longest one with deployments and
 without (the same load before, as the yardstick of the machine).
 """
@@ -63,7 +63,7 @@ def main() -> None:
         directory.chmod(0o755)
         with embedded.server(directory / "server") as server:
             url = Databases(server).clone("template1", "load")
-            seconds(("upgrade", "0007"), ROOT, url)
+            seconds(("upgrade", "schema@head"), ROOT, url)
             print(facts(server), f"{arguments.clients} clients, {arguments.seconds} s each\n")
             quiet = load(server, "load", arguments.clients, arguments.seconds, directory)
             stop, deployments = threading.Event(), []

@@ -272,7 +272,7 @@ def main() -> None:
                 for log in LOGS:
                     bench.fill(log)
                 filled = connection.exec_driver_sql("select now()").scalar_one()
-                seconds(("upgrade", "0007"), ROOT, url)
+                seconds(("upgrade", "schema@head"), ROOT, url)
                 print(f"\n{'':<46} {'ratio':>6} {'ours':>10} {'theirs':>10}")
                 for log in LOGS:
                     bench.execute(f"vacuum analyze {log.table}")

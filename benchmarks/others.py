@@ -118,7 +118,7 @@ def body(script: str) -> str:
 
 def write_projects(directory: Path) -> None:
     """Write the same SQL in each tool's manner."""
-    up, down = printed("upgrade", "head"), printed("downgrade", "0008:0007")
+    up, down = printed("upgrade", "head"), printed("downgrade", "intouch@head:intouch@-1")
     (directory / "up.sql").write_text(up)
     (directory / "down.sql").write_text(down)
     (directory / "dbmate").mkdir()

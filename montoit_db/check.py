@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is worth a warning
 
-Level = Literal["ok", "problem", "settings", "unreachable"]
+Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
 
 
 class Finding(NamedTuple):
     """One thing looked at; `remedy` says what to do about a problem.
 
-    `level` is ok, problem, settings (the environment has to change) or unreachable (the database was not reached).
+    `level` is ok, warning (goes through, but you should know), problem, settings (the environment has to change) or
+    unreachable (the database was not reached).
     """
 
     subject: str
@@ -230,6 +231,8 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
         return
     for table, told in adoption.planned(connection).items():
         yield Finding("Reprise", "ok", "\n   - ".join([f"{table} sera reprise, avec toutes ses lignes", *told]))
+    for warning, remedy in adoption.warnings(connection):
+        yield Finding("Reprise", "warning", warning, remedy)
 
 
 def _revisions(state: report.Report) -> Finding:

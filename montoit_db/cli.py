@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 NO, UNUSABLE, UNREACHABLE = 1, 2, 3
+MARKS = {"ok": "✅", "warning": "⚠"}
 
 app = typer.Typer(
     help="État et outils de l'intégration InTouch de Mon Toit.",
@@ -93,11 +94,11 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
         findings = checking.check(schema_only=schema)
     levels = {finding.level for finding in findings}
     if json_output:
-        document = {"ok": levels == {"ok"}, "findings": [finding._asdict() for finding in findings]}
+        document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
         report.tell(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            report.tell(f"{'✅' if finding.level == 'ok' else '❌'} {finding.subject} : {finding.message}")
+            report.tell(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
                 report.tell(f"   {finding.remedy}")
     raise typer.Exit(

@@ -82,6 +82,7 @@ class Deployment:
         if legacy is not None and kind != "table":
             if kind == "column" and other is not None:
                 other.nullable = obj.nullable
+                other.comment = other.comment if obj.comment else None
             elif name in legacy and (reflected or kind == "index"):
                 return False
         return table in OUR_TABLES
@@ -347,16 +348,6 @@ def activation() -> Any:  # noqa: ANN401 -- a revision is a file without a type
     from montoit_db.intouch.report import ACTIVATION  # noqa: PLC0415
 
     return _script_directory().get_revision(ACTIVATION).module
-
-
-def part(name: str) -> str:
-    """Return the query `migrations/sql/<name>_part.sql`, for those who look at what a revision will find.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
-    return (Path(_script_directory().dir) / "sql" / f"{name}_part.sql").read_text(encoding="utf-8")
 
 
 def _script_directory() -> ScriptDirectory:

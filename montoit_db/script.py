@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from montoit_db.adoption import REVISIONS
-from montoit_db.deployment import LOCK_KEY, part, plan
+from montoit_db.deployment import LOCK_KEY, plan
 from montoit_db.intouch.report import ACTIVATION
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ from montoit.adoption_steps where told is not null"""
 UNFINISHED = """\
 select 3 as ordre, 'À EXÉCUTER ENSUITE, SEUL : ' || statement as service, null::boolean as actif,
     null as environnement, null::int as part
-from ({}) as unfinished where is_large"""
+from montoit.unfinished_logs() where is_large"""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def framed(migration: MigrationContext) -> Iterator[None]:
     if any(ups.get(revision) for revision in REVISIONS):
         answers.append(ADOPTED)
     if ups.get(INDEXES):
-        answers.append(UNFINISHED.format(part("unfinished_logs")))
+        answers.append(UNFINISHED)
     if answers:
         migration.impl.static_output("\nunion all\n".join(answers) + "\norder by 1, 2;")
 

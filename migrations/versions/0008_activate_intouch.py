@@ -106,7 +106,8 @@ select montoit.store_credentials(
 );
 """
 
-# A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
+# A first activation reaches everyone; a later one keeps each flag's share, and so does the first one where the flag is
+# on already; an ordered share wins over both.
 SWITCH_ON = """
 do $$
 declare
@@ -120,7 +121,7 @@ begin
             service.category,
             coalesce(
                 nullif(current_setting('montoit.rollout_percentage'), '')::integer,
-                case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+                case when flag.is_enabled or flag.metadata ? 'activated_at' then flag.rollout_percentage end,
                 100
             ) as share,
             service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata

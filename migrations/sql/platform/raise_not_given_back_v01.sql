@@ -14,6 +14,7 @@ begin
         hint = case
             when state = '42703' then 'Recréez cette colonne (alter table … add column), puis relancez la même commande.'
             when state = '42704' then 'Recréez ce rôle ou cet objet (create role … nologin), puis relancez la même commande.'
+            when state = '42501' then format('Donnez ce droit à %s, puis relancez la même commande.', current_user)
             when state like '42%' then 'Recréez ce qui manque, puis relancez la même commande.'
             when state like '23%' then 'Corrigez ou supprimez les lignes en cause, puis relancez la même commande.'
             else 'Retirez ce qui l''empêche (un déclencheur, par exemple), puis relancez la même commande.'

@@ -385,7 +385,7 @@ begin
 end;
 $$;
 
-CREATE FUNCTION montoit.lock_tables(VARIADIC names text[]) RETURNS void
+CREATE FUNCTION montoit.lock_tables(names text[], first text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -402,12 +402,17 @@ begin
     if tables is null then
         return;
     end if;
+    -- Neither readers nor writers wait for this one. It ends an autovacuum, which only yields to whoever waits for a second.
+    execute format('lock table %s in share update exclusive mode', tables);
     loop
         begin
             perform set_config('lock_timeout', '50ms', true);
             execute format('lock table %s in access exclusive mode', tables);
-            perform set_config('lock_timeout', patience, true);
             set constraints all immediate; -- a table with pending events cannot be altered
+            if first is not null then
+                execute first;
+            end if;
+            perform set_config('lock_timeout', patience, true);
             return;
         exception
             when lock_not_available or deadlock_detected then
@@ -600,6 +605,7 @@ begin
         hint = case
             when state = '42703' then 'Recréez cette colonne (alter table … add column), puis relancez la même commande.'
             when state = '42704' then 'Recréez ce rôle ou cet objet (create role … nologin), puis relancez la même commande.'
+            when state = '42501' then format('Donnez ce droit à %s, puis relancez la même commande.', current_user)
             when state like '42%' then 'Recréez ce qui manque, puis relancez la même commande.'
             when state like '23%' then 'Corrigez ou supprimez les lignes en cause, puis relancez la même commande.'
             else 'Retirez ce qui l''empêche (un déclencheur, par exemple), puis relancez la même commande.'
@@ -1746,7 +1752,7 @@ GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.keep_credential() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION montoit.lock_tables(VARIADIC names text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.lock_tables(names text[], first text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.look_again(VARIADIC names text[]) FROM PUBLIC;
 

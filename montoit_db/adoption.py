@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-REVISIONS = frozenset({"0003", "0004", "0005"})  # those that take tables over
+REVISIONS = frozenset({"0002", "0003", "0004", "0005"})  # those that take tables over
 FUNCTIONS = frozenset({"check_feature_flag", "check_feature_flags", "get_api_keys", "log_api_usage"})  # replaced, too
 
 

@@ -204,7 +204,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.record_flag_change": {"select {}()": NO},
     "montoit.adopt": {"select {}('tables', 'api_keys', 'x', 'drop table public.api_keys', '')": NO},
     "montoit.look_again": {"select {}('api_keys')": NO},
-    "montoit.lock_tables": {"select {}('api_keys')": NO},
+    "montoit.lock_tables": {"select {}(array['api_keys'])": NO},
     "montoit.take_over_access": {"select {}('api_keys')": NO},
     "montoit.raise_not_given_back": {"select {}('api_keys', '', 'P0001', '')": NO},
     "montoit.undo": {"select {}('tables', 'api_keys')": NO},

@@ -22,13 +22,6 @@ revoke all on sequence montoit.adoption_steps_id_seq from public, anon, authenti
 
 FUNCTIONS = ("adopt", "look_again", "lock_tables", "take_over_access", "raise_not_given_back", "undo", "hand_back")
 
-# Those that others use all the time come last: they are locked for the shortest time.
-LOCK = """
-select montoit.lock_tables(
-    'sms_logs', 'whatsapp_logs', 'api_keys', 'feature_flag_history', 'feature_flag_overrides', 'feature_flags'
-);
-"""
-
 
 def before_upgrade() -> None:
     """Look at the tables that are there before anything is written."""
@@ -80,7 +73,7 @@ def upgrade() -> None:
 
     run_file("platform/note_tables_v01")
     run_file("platform/find_checks_v01")
-    run(LOCK)
+    run_file("platform/lock_all_v01")
     run_file("platform/end_what_is_in_the_way_v01")
     run_file("platform/add_columns_v01")
     run_file("platform/fill_nulls_v01")
@@ -90,7 +83,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Give the tables back as they were."""
-    run(LOCK)
+    run("select montoit.lock_tables(array(select table_name from montoit.adopted_tables order by table_name desc));")
     refuse_to_lose_rows()
     run("select montoit.undo('tables', table_name) from montoit.adopted_tables order by table_name;")
     for function in reversed(FUNCTIONS):

@@ -22,7 +22,7 @@ select set_config('montoit.keep_rollout', '{keep_rollout}', true),
     set_config('montoit.services', '{{{services}}}', true);
 """
 
-LOCK = "select montoit.lock_tables('feature_flag_history', 'feature_flag_overrides', 'feature_flags');"
+LOCK = "select montoit.lock_tables(array['feature_flag_history', 'feature_flag_overrides', 'feature_flags']);"
 
 CLOSE = """
 alter table public.feature_flags enable row level security;

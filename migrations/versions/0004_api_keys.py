@@ -11,7 +11,7 @@ down_revision = "0003"
 
 before_downgrade = refuse_to_lose_rows
 
-LOCK = "select montoit.lock_tables('api_keys');"
+LOCK = "select montoit.lock_tables(array['api_keys']);"
 
 CLOSE = """
 alter table public.api_keys enable row level security;

@@ -12,7 +12,7 @@ down_revision = "0004"
 before_downgrade = refuse_to_lose_rows
 
 LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
-LOCK = "select montoit.lock_tables('payment_logs', 'sms_logs', 'whatsapp_logs');"
+LOCK = "select montoit.lock_tables(array['payment_logs', 'sms_logs', 'whatsapp_logs']);"
 
 TRIGGERS = """
 create or replace trigger touch_updated_at before update on public.payment_logs

@@ -1,5 +1,4 @@
--- Triggers that ours replace go before any row is changed, and come back last; so do constraints that would not let a
--- flag, or a user, be deleted, and the list of actions that has no deletion.
+-- Triggers that ours replace go before any row is changed, and so does the list of actions that has no deletion.
 do $$
 declare
     part record;
@@ -28,27 +27,6 @@ begin
         from montoit.adopted_tables
         join pg_catalog.pg_trigger on tgrelid = format('public.%I', table_name)::regclass
         where not tgisinternal and table_name = 'api_keys' and tgname <> 'touch_updated_at'
-        union all
-        -- Rows whose flag or user was deleted since are kept: the constraint then comes back without a look at them.
-        select table_name, format('constraint %I', conname),
-            format('alter table public.%I drop constraint %I', table_name, conname),
-            format(
-                'do $montoit_undo$ begin alter table public.%1$I add constraint %2$I %3$s;'
-                ' exception when foreign_key_violation then'
-                ' alter table public.%1$I add constraint %2$I %3$s not valid; end $montoit_undo$',
-                table_name, conname, pg_get_constraintdef(pg_constraint.oid)
-            ) || format('; comment on constraint %I on public.%I is %L', conname, table_name,
-                        obj_description(pg_constraint.oid, 'pg_constraint')),
-            case when confrelid = to_regclass('public.feature_flags')
-                then 'l''historique survit désormais à la suppression d''un flag'
-                else format('contrainte %s retirée : un utilisateur peut être supprimé, sa trace reste', conname)
-            end
-        from montoit.adopted_tables
-        join pg_catalog.pg_constraint on conrelid = format('public.%I', table_name)::regclass
-        where contype = 'f' and (
-            table_name = 'feature_flag_history' and confrelid = to_regclass('public.feature_flags')
-            or table_name like 'feature\_flag%' and confrelid = to_regclass('auth.users') and confdeltype in ('a', 'r')
-        )
         union all
         select table_name, 'replaced constraint',
             format('alter table public.%I drop constraint %I', table_name, conname),

@@ -114,13 +114,13 @@ def run(sql):
 
 def read(name):
     text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
-    return re.sub("-- include (\\\\w+)", lambda found: read(found[1] + "_part"), text)
+    return re.sub("-- include ([\\\\w/]+)", lambda found: read(found[1] + "_part"), text)
 
 def run_file(name):
     run(read(name))
 
-def run_alone(part):
-    op.get_bind().exec_driver_sql(read(part + "_part"), execution_options={"no_parameters": True}).all()
+def run_alone(query):
+    op.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True}).all()
 
 def copy_values(connection, values):
     statement = "copy montoit.given_credentials from stdin (format binary)"

@@ -4,14 +4,14 @@ CREATE SCHEMA montoit;
 
 COMMENT ON SCHEMA montoit IS 'Private parts of montoit_db. Not to be exposed by the API.';
 
-CREATE FUNCTION montoit.adopt(target_table text, object text, redo text, undo text, told text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION montoit.adopt(stage text, table_name text, object text, redo text, undo text, told text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
     execute redo;
-    insert into montoit.adoption_steps (table_name, object, undo, told)
-    values (target_table, adopt.object, adopt.undo, adopt.told);
+    insert into montoit.adoption_steps (stage, table_name, object, undo, told)
+    values (adopt.stage, adopt.table_name, adopt.object, adopt.undo, adopt.told);
 end;
 $$;
 
@@ -181,33 +181,18 @@ begin
 end;
 $$;
 
-CREATE FUNCTION montoit.fill_nulls(target regclass, target_column name, default_value text) RETURNS void
+CREATE FUNCTION montoit.hand_back(name text, VARIADIC functions regprocedure[] DEFAULT '{}'::regprocedure[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
-declare
-    ids uuid[];
-begin
-    execute format('select array_agg(id) from %s where %I is null', target, target_column) into ids;
-    if ids is not null then
-        perform montoit.adopt(
-            (select relname::text from pg_catalog.pg_class where oid = target), format('nulls of %I', target_column),
-            format('update %1$s set %2$I = %3$s where %2$I is null', target, target_column, default_value),
-            format('update %1$s set %2$I = null where id = any (%3$L) and %2$I = %4$s', target, target_column, ids, default_value),
-            format('%s lignes sans %s : %s', cardinality(ids), target_column, default_value)
-        );
-    end if;
-end;
-$_$;
-
-CREATE FUNCTION montoit.give_back(name text, VARIADIC functions regprocedure[] DEFAULT '{}'::regprocedure[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET check_function_bodies TO 'off'
+    SET row_security TO 'off'
     AS $$
 declare
-    step record;
     function regprocedure;
+    own_rows text;
+    part record;
+    pointing bigint;
+    state text;
+    reason text;
 begin
     set constraints all immediate; -- a table with pending events cannot be altered
     foreach function in array functions loop
@@ -221,22 +206,85 @@ begin
             execute format('drop function %s', function);
         end if;
     end loop;
-    if not exists (select from montoit.adopted_tables where table_name = name) then
+
+    select adopted.own_rows into own_rows from montoit.adopted_tables as adopted where table_name = name;
+    if own_rows is null then
         execute format('drop table public.%I', name);
+        perform montoit.undo('access', name);
+        return;
     end if;
-    for step in select id, object, undo from montoit.adoption_steps where table_name = name order by id desc loop
-        begin
-            execute step.undo;
-        exception
-            when others then
-                if name <> 'api_keys' then
-                    raise;
-                end if;
-                raise exception using -- a trigger of theirs may have quoted a row
-                    errcode = sqlstate, message = format('api_keys n''a pas pu être rendue (%s).', step.object);
-        end;
-        delete from montoit.adoption_steps where id = step.id;
+    -- A row of somebody else that points at one of ours would go with it, or keep it.
+    for part in
+        select conrelid::regclass as relation, theirs.attname as column_name, ours.attname as our_column
+        from pg_catalog.pg_constraint
+        join pg_catalog.pg_attribute as theirs on theirs.attrelid = conrelid and theirs.attnum = conkey[1]
+        join pg_catalog.pg_attribute as ours on ours.attrelid = confrelid and ours.attnum = confkey[1]
+        where contype = 'f' and confrelid = format('public.%I', name)::regclass and conrelid <> confrelid
+          and cardinality(conkey) = 1
+    loop
+        execute format(
+            'select count(*) from %s where %I in (select %I from public.%I where %s)',
+            part.relation, part.column_name, part.our_column, name, own_rows
+        ) into pointing;
+        if pointing > 0 then
+            raise exception using
+                errcode = 'MT005',
+                message = format(
+                    '%s ne peut pas être rendue : %s (%s sur %s)', name,
+                    case when pointing = 1 then 'une ligne d''une autre table pointe vers une ligne à nous'
+                        else pointing || ' lignes d''une autre table pointent vers des lignes à nous' end,
+                    part.column_name, part.relation
+                ),
+                hint = format(
+                    'Faites-les pointer ailleurs, ou supprimez-les, puis relancez la même commande. Pour les voir : '
+                    'select * from %s where %I in (select %I from public.%I where %s);',
+                    part.relation, part.column_name, part.our_column, name, own_rows
+                );
+        end if;
     end loop;
+
+    begin
+        for part in
+            select 'grants' as object, 0 as position,
+                format('revoke all on table public.%I from public, anon, authenticated, service_role', name) as statement
+            union all
+            select format('trigger %I', tgname), 1, format('drop trigger %I on public.%I', tgname, name)
+            from pg_catalog.pg_trigger
+            join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+            where tgrelid = format('public.%I', name)::regclass and not tgisinternal
+              and pronamespace = 'montoit'::regnamespace
+            union all
+            select format('policy %I', policyname), 1, format('drop policy %I on public.%I', policyname, name)
+            from pg_catalog.pg_policies
+            where schemaname = 'public' and tablename = name and policyname in (
+                'signed-in users read', 'users read their own', 'administrators read', 'administrators insert',
+                'administrators update', 'administrators delete', 'administrators switch', 'the service does all',
+                'the service reads'
+            )
+            union all
+            select 'index', 1, 'drop index if exists public.idx_feature_flag_history_feature_flag_id_changed_at'
+            from montoit.adopted_tables
+            where table_name = name and name = 'feature_flag_history'
+              and 'idx_feature_flag_history_feature_flag_id_changed_at' <> all (indexes)
+            union all
+            select 'comments', 1, format('comment on table public.%I is null', name)
+            union all
+            select 'comments', 1, format('comment on column public.%I.%I is null', name, attname)
+            from pg_catalog.pg_attribute
+            where attrelid = format('public.%I', name)::regclass and attnum > 0 and not attisdropped
+              and col_description(attrelid, attnum) is not null
+            union all
+            select 'rows of ours', 2, format('delete from public.%I where %s', name, own_rows)
+            order by position, object
+        loop
+            execute part.statement;
+        end loop;
+    exception
+        when others then
+            get stacked diagnostics state = returned_sqlstate, reason = message_text;
+            perform montoit.raise_not_given_back(name, part.object, state, reason);
+    end;
+    perform montoit.undo('access', name);
     update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- none of them is ours any more
 end;
 $$;
@@ -315,6 +363,234 @@ begin
             message = 'a credential stays in its environment';
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.lock_tables(names text[], first text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    patience constant text := current_setting('lock_timeout');
+    deadline constant timestamptz := clock_timestamp()
+        + case when patience = '0' then interval '1 day' else patience::interval end;
+    tables constant text := (
+        select string_agg(format('public.%I', name), ', ' order by ordinal)
+        from unnest(names) with ordinality as each (name, ordinal)
+        where to_regclass(format('public.%I', name)) is not null
+    );
+begin
+    if tables is null then
+        return;
+    end if;
+    -- Neither readers nor writers wait for this one. It ends an autovacuum, which only yields to whoever waits for a second.
+    execute format('lock table %s in share update exclusive mode', tables);
+    loop
+        begin
+            perform set_config('lock_timeout', '50ms', true);
+            execute format('lock table %s in access exclusive mode', tables);
+            set constraints all immediate; -- a table with pending events cannot be altered
+            if first is not null then
+                execute first;
+            end if;
+            perform set_config('lock_timeout', patience, true);
+            return;
+        exception
+            when lock_not_available or deadlock_detected then
+                if clock_timestamp() > deadline then
+                    raise;
+                end if;
+        end;
+        perform pg_sleep(0.05);
+    end loop;
+end;
+$$;
+
+CREATE FUNCTION montoit.look_again(VARIADIC names text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    adopted constant text[] := array(select table_name from montoit.adopted_tables);
+    is_later constant boolean := true;
+    told text;
+begin
+    -- Stops where a table among `names` cannot be adopted, and says why. `is_later`: others were adopted already.
+    select string_agg(format('  - %s : %s', table_name, differences), e'\n' order by table_name)
+    into told
+    from (
+        -- The tables among `names` that a database has already, and how each differs from the platform's of 2025 (null: not at
+        -- all, so that it can be adopted). What no row can do without has to be there (!), and so has what the platform's
+        -- migrations always said: not null (*), a default (=). Other columns are added where they are missing; unknown ones stay,
+        -- but for those that nobody can leave out. Some columns only ours have (-): they are on tables that are `adopted`.
+        with expected as (
+            select
+                table_name,
+                split_part(description, ' ', 1) as column_name,
+                rtrim(substr(description, strpos(description, ' ') + 1), '!*=-') as column_type,
+                substring(description from '[!*=-]*$') as marks
+            from (values
+                ('feature_flags', 'id uuid!*=, key text!*, name text!*, description text, category text!*, is_enabled boolean=, '
+                    'requires_credentials boolean=, credentials_status text=, rollout_percentage integer=, allowed_roles text[]=, '
+                    'metadata jsonb=, created_at timestamp with time zone=, updated_at timestamp with time zone=, '
+                    'created_by uuid, updated_by uuid'),
+                ('feature_flag_history', 'id uuid!*=, feature_flag_id uuid!, action text!*, previous_value jsonb, '
+                    'new_value jsonb, changed_by uuid, changed_at timestamp with time zone=, reason text, flag_key text-, '
+                    'actor text-'),
+                ('feature_flag_overrides', 'id uuid!*=, feature_flag_id uuid!, user_id uuid!, is_enabled boolean!*, reason text, '
+                    'expires_at timestamp with time zone, created_at timestamp with time zone=, created_by uuid'),
+                ('api_keys', 'id uuid!*=, service_name text!*, display_name text!*, description text, keys jsonb!*=, '
+                    'is_active boolean=, environment text=, last_used_at timestamp with time zone, created_by uuid, '
+                    'created_at timestamp with time zone=, updated_at timestamp with time zone=, key_name text-, '
+                    'key_value text-, secret_id uuid-, endpoint text, metadata jsonb'),
+                ('sms_logs', 'id uuid!*=, user_id uuid, phone_number text!*, message text!*, type text=, '
+                    'partner_transaction_id text!*, intouch_sms_id text, status text!*=, status_code integer, '
+                    'status_message text, raw_response jsonb, created_at timestamp with time zone!=, provider text'),
+                ('whatsapp_logs', 'id uuid!*=, user_id uuid, phone_number text!*, message text!*, type text=, '
+                    'partner_transaction_id text!*, intouch_message_id text, status text!*=, status_code integer, '
+                    'status_message text, raw_response jsonb, raw_callback jsonb, created_at timestamp with time zone!=, '
+                    'sent_at timestamp with time zone, delivered_at timestamp with time zone, '
+                    'read_at timestamp with time zone, updated_at timestamp with time zone=, provider text')
+            ) as platform (table_name, descriptions)
+            cross join regexp_split_to_table(descriptions, ', ') as description
+        ),
+        expected_unique (table_name, columns) as (
+            values
+                ('feature_flags', 'id'), ('feature_flags', 'key'),
+                ('feature_flag_history', 'id'),
+                ('feature_flag_overrides', 'id'), ('feature_flag_overrides', 'feature_flag_id, user_id'),
+                ('api_keys', 'id'),
+                ('sms_logs', 'id'), ('sms_logs', 'partner_transaction_id'),
+                ('whatsapp_logs', 'id'), ('whatsapp_logs', 'partner_transaction_id')
+        ),
+        present as (
+            select
+                class.oid, class.relname::text as table_name, class.relkind, class.relowner, class.relhasrules,
+                class.relname = any (adopted) as is_adopted,
+                array(
+                    select attname::text from pg_catalog.pg_attribute
+                    where attrelid = class.oid and attnum > 0 and not attisdropped
+                ) as columns
+            from pg_catalog.pg_class as class
+            where relnamespace = 'public'::regnamespace and relname = any (names) and relkind not in ('i', 'I', 'S', 't', 'c')
+        ),
+        compared as (
+            select
+                present.table_name, attname::text as column_name, expected.column_type, marks,
+                format_type(atttypid, atttypmod) as found_type, attnotnull, atthasdef or attidentity <> '' as has_default
+            from present
+            join pg_catalog.pg_attribute on attrelid = oid and attnum > 0 and not attisdropped
+            left join expected on expected.table_name = present.table_name and expected.column_name = attname
+        )
+        select
+            table_name,
+            nullif(concat_ws(
+                ' ; ',
+                case when relkind not in ('r', 'p') then 'pas une table' end,
+                case when table_name = 'payment_logs' then 'la plateforme n''en avait pas' end,
+                case when is_later and not is_adopted then 'apparue depuis le début de la reprise' end,
+                'manque ' || essentials.missing,
+                'a déjà ' || (
+                    select string_agg(column_name, ', ' order by column_name)
+                    from compared where compared.table_name = present.table_name and marks ~ '-' and not is_adopted
+                ),
+                case when relhasrules and relkind <> 'v' then 'a des règles (create rule)' end,
+                case when not pg_has_role(relowner, 'usage') then 'appartient à ' || pg_get_userbyid(relowner) end,
+                'unicité inconnue : ' || (
+                    select string_agg(theirs.relname, ', ' order by theirs.relname)
+                    from pg_catalog.pg_index
+                    join pg_catalog.pg_class as theirs on theirs.oid = indexrelid
+                    where table_name = 'api_keys' and not is_adopted and indrelid = present.oid and indisunique
+                      and (indpred is not null or indnkeyatts > 1
+                           or pg_get_indexdef(indexrelid, 1, false) not in ('id', 'service_name'))
+                ),
+                'clé étrangère vers service_name : ' || (
+                    select string_agg(distinct conrelid::regclass::text, ', ')
+                    from pg_catalog.pg_constraint
+                    join pg_catalog.pg_attribute on attrelid = confrelid and attnum = any (confkey)
+                    where table_name = 'api_keys' and contype = 'f' and confrelid = present.oid and attname = 'service_name'
+                ),
+                (
+                    select string_agg(
+                        format('%s est %s au lieu de %s', column_name, found_type, column_type), ', ' order by column_name
+                    )
+                    from compared where compared.table_name = present.table_name and found_type <> column_type
+                ),
+                'pas unique : ' || (
+                    select string_agg(expected_unique.columns, ', ' order by expected_unique.columns)
+                    from expected_unique
+                    where expected_unique.table_name = present.table_name
+                      and string_to_array(expected_unique.columns, ', ') <@ present.columns
+                      and not exists (
+                        select from pg_catalog.pg_index
+                        where indrelid = present.oid
+                          and indisunique and indisvalid and indimmediate and indpred is null
+                          and expected_unique.columns = (
+                              select string_agg(pg_get_indexdef(indexrelid, position, false), ', ' order by position)
+                              from generate_series(1, indnkeyatts) as position
+                          )
+                    )
+                ),
+                'inconnu et obligatoire : ' || (
+                    select string_agg(column_name, ', ' order by column_name)
+                    from compared
+                    where compared.table_name = present.table_name and table_name <> 'payment_logs'
+                      and column_type is null and attnotnull and not has_default
+                ),
+                'peut être nul : ' || damaged.nullable,
+                'sans valeur par défaut : ' || damaged.bare
+            ), '') as differences,
+            (
+                select string_agg(column_name, ', ' order by column_name)
+                from expected
+                where expected.table_name = present.table_name and column_name <> all (columns)
+            ) as missing
+        from present
+        cross join lateral (
+            select string_agg(column_name, ', ' order by column_name) as missing
+            from expected
+            where expected.table_name = present.table_name and marks ~ '!' and column_name <> all (columns)
+        ) as essentials
+        -- Of a table that is something else altogether this says nothing.
+        left join lateral (
+            select
+                string_agg(column_name, ', ' order by column_name) filter (where marks ~ '\*' and not attnotnull) as nullable,
+                string_agg(column_name, ', ' order by column_name) filter (where marks ~ '=' and not has_default) as bare
+            from compared where compared.table_name = present.table_name
+        ) as damaged on relkind in ('r', 'p') and essentials.missing is null
+    ) as tables
+    where differences is not null;
+    if told is not null then
+        raise exception using
+            errcode = 'MT004',
+            message = format(
+                e'Cette base a des tables de ces noms qui ne sont pas celles de la plateforme, rien n''a été modifié :\n'
+                '%s\nElles ne peuvent pas être reprises : %s',
+                told, case when is_later then 'renommez-les, ou recommencez : alembic downgrade base, puis upgrade.'
+                    else 'renommez-les, ou choisissez une autre base.' end
+            );
+    end if;
+end;
+$_$;
+
+CREATE FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    raise exception using
+        errcode = state, -- a lock that was not to be had is tried for again
+        message = format('%s n''a pas pu être rendue (%s)%s', table_name, object, case
+            when table_name <> 'api_keys' or state like '42%' then ' : ' || reason else '.'
+        end),
+        hint = case
+            when state = '42703' then 'Recréez cette colonne (alter table … add column), puis relancez la même commande.'
+            when state = '42704' then 'Recréez ce rôle ou cet objet (create role … nologin), puis relancez la même commande.'
+            when state = '42501' then format('Donnez ce droit à %s, puis relancez la même commande.', current_user)
+            when state like '42%' then 'Recréez ce qui manque, puis relancez la même commande.'
+            when state like '23%' then 'Corrigez ou supprimez les lignes en cause, puis relancez la même commande.'
+            else 'Retirez ce qui l''empêche (un déclencheur, par exemple), puis relancez la même commande.'
+        end;
 end;
 $$;
 
@@ -411,27 +687,30 @@ declare
     found boolean;
     total bigint;
     losses text[] := '{}';
-    current text;
 begin
-    select max(version_num) into current from montoit.alembic_version;
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
-        continue when to_regclass(table_name) is null or current < case
-            when table_name like '%.feature_flag%' then '0003'
-            when table_name = 'public.api_keys' then '0004'
-            when table_name like '%\_logs' then '0005'
-            else '0001'
-        end;
-        own_rows := coalesce(
-            (select a.own_rows from montoit.adopted_tables as a where 'public.' || a.table_name = refuse.table_name), 'true'
-        );
+        -- Ours from the moment that the revision of the table has put something of its own beside it.
+        continue when to_regclass(table_name) is null or case
+            when table_name like '%.feature_flag%' then to_regclass('montoit.feature_flag_seed')::text
+            when table_name = 'public.api_keys' then to_regclass('montoit.given_credentials')::text
+            when table_name like '%\_logs' then to_regproc('montoit.unfinished_logs')::text
+            else table_name
+        end is null;
+        own_rows := 'true';
+        if to_regclass('montoit.adopted_tables') is not null then
+            own_rows := coalesce(
+                (select a.own_rows from montoit.adopted_tables as a where 'public.' || a.table_name = refuse.table_name),
+                'true'
+            );
+        end if;
         continue when own_rows = 'false';
         rows_of := format('from %s as t where (%s)', table_name, own_rows);
         if table_name = 'public.feature_flag_history' then
             -- That of an adoption's own change of shares is no loss.
-            rows_of := rows_of || ' and reason is distinct from ''alembic upgrade 0003''';
+            rows_of := rows_of || ' and reason is distinct from ''montoit_db: adoption''';
         elsif table_name = 'public.feature_flags' then
             rows_of := rows_of || ' and not exists (
                 select from montoit.feature_flag_seed as s
@@ -488,422 +767,6 @@ CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     AS $$
 begin
     return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
-end;
-$$;
-
-CREATE FUNCTION montoit.settle(VARIADIC names text[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET row_security TO 'off'
-    AS $_$
-declare
-    name text;
-    existing regclass;
-    plan jsonb;
-    part record;
-    violated boolean;
-begin
-    set constraints all immediate; -- a table with pending events cannot be altered
-    select jsonb_agg(to_jsonb(steps) order by table_position, step, position) into plan
-    from (
-        -- What turns the existing tables among `names` into ours, step by step: ours lie in montoit, theirs in public. A step whose
-        -- `unless` finds something is left out. Only the catalog is read here, before the first lock that others would wait for.
-        select
-            array_position(names, table_name) as table_position, step, position, table_name, object, redo, undo, told, unless
-        from (
-            with tables as (
-                select
-                    one as table_name, format('montoit.%I', one)::regclass as ours, to_regclass(format('public.%I', one)) as theirs,
-                    one like '%\_logs' as is_log -- may have millions of rows
-                from unnest(names) as one
-            ),
-            columns as (
-                select
-                    tables.*, ours_of.attnum as position, ours_of.attname as column_name,
-                    format_type(ours_of.atttypid, ours_of.atttypmod) as type,
-                    pg_get_expr(adbin, adrelid) as default_value, ours_of.attnotnull as not_null,
-                    col_description(ours, ours_of.attnum) as comment,
-                    theirs_of.attnum is null as is_missing, coalesce(theirs_of.atthasdef, false) as has_default,
-                    coalesce(theirs_of.attnotnull, false) as is_not_null, col_description(theirs, theirs_of.attnum) as their_comment
-                from tables
-                join pg_catalog.pg_attribute as ours_of on ours_of.attrelid = ours and ours_of.attnum > 0 and not ours_of.attisdropped
-                left join pg_catalog.pg_attrdef on adrelid = ours and adnum = ours_of.attnum
-                left join pg_catalog.pg_attribute as theirs_of
-                    on theirs_of.attrelid = theirs and theirs_of.attname = ours_of.attname and not theirs_of.attisdropped
-                where theirs is not null
-            ),
-            constraints as (
-                select
-                    tables.*, ours_of.conname, ours_of.contype, ours_of.conkey, ours_of.confkey, ours_of.confrelid,
-                    pg_get_expr(ours_of.conbin, ours) as condition,
-                    replace(pg_get_constraintdef(ours_of.oid), ' montoit.', ' public.') as definition,
-                    pg_get_constraintdef(theirs_of.oid) as their_definition,
-                    -- A constraint on a column that is yet to be added is met by every row.
-                    not exists (
-                        select from columns
-                        where columns.table_name = tables.table_name and position = any (ours_of.conkey) and is_missing
-                    ) as may_be_violated
-                from tables
-                join pg_catalog.pg_constraint as ours_of on ours_of.conrelid = ours and ours_of.contype in ('c', 'f', 'u')
-                left join pg_catalog.pg_constraint as theirs_of
-                    on theirs_of.conrelid = theirs and theirs_of.conname = ours_of.conname
-                where theirs is not null
-                  -- An index of another name may keep the same columns unique.
-                  and not (ours_of.contype = 'u' and exists (
-                      select from pg_catalog.pg_index
-                      where indrelid = theirs and indisunique and indpred is null
-                        and array(select pg_get_indexdef(indexrelid, number, false)
-                                  from generate_series(1, indnkeyatts) as number)
-                          = array(select quote_ident(attname)
-                                  from unnest(ours_of.conkey) with ordinality as key (number, ordinal)
-                                  join pg_catalog.pg_attribute on attrelid = ours and attnum = key.number
-                                  order by ordinal)
-                  ))
-            )
-            select 1 as step, row_number() over () as position, table_name, object, ends as redo, restores as undo, told, null as unless
-            from (
-                -- What the tables of our names that exist already let others do, each with the statement that ends it and the one that
-                -- brings it back: row level security as it is, triggers that ours replace, policies, functions, grants.
-                select table_name, object, ends, restores, told
-                from (
-                    with tables as (
-                        select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
-                        from pg_catalog.pg_class
-                        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname in (
-                            'feature_flags', 'feature_flag_history', 'feature_flag_overrides', 'api_keys', 'sms_logs', 'whatsapp_logs'
-                        )
-                    ),
-                    functions as (
-                        select
-                            case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
-                            format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
-                            format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
-                            -- Ours takes its place, and whatever depends on it stays.
-                            (proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) in (
-                                ('check_feature_flag', 'flag_key text, user_id uuid DEFAULT NULL::uuid', 'boolean'),
-                                ('check_feature_flags', 'user_id uuid DEFAULT NULL::uuid', 'jsonb'),
-                                ('get_api_keys', 'service text', 'jsonb')
-                            ) as is_replaced,
-                            proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
-                        from pg_catalog.pg_proc
-                        where pronamespace = 'public'::regnamespace and prokind = 'f'
-                          and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
-                    ),
-                    grants as ( -- in the order in which they were given, so that the restored list is the same
-                        select
-                            table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
-                            acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
-                        from tables
-                        cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
-                            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                        where acl.grantee <> relowner
-                        union all
-                        select
-                            table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
-                            acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
-                        from tables
-                        join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
-                        cross join aclexplode(attacl)
-                            with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                        where acl.grantee <> relowner
-                        union all
-                        select
-                            table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
-                        from functions
-                        cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
-                        where acl.grantee <> proowner
-                    ),
-                    granted as (
-                        select
-                            table_name, kind, object, short,
-                            string_agg(distinct role, ', ') as roles,
-                            string_agg(
-                                format(
-                                    'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
-                                    case when is_grantable then ' with grant option' end
-                                ),
-                                ' ' order by position
-                            ) as statements
-                        from grants
-                        cross join lateral (
-                            select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
-                        ) as named
-                        group by table_name, kind, object, short
-                    )
-                    select 1 as step, table_name, 'row level security' as object,
-                        format('alter table public.%I enable row level security', table_name) as ends,
-                        format('alter table public.%I disable row level security', table_name) as restores,
-                        'accès sans règles (row level security était éteinte)' as told
-                    from tables where not relrowsecurity
-                    union all
-                    select 1, table_name, 'forced row level security',
-                        format('alter table public.%I no force row level security', table_name),
-                        format('alter table public.%I force row level security', table_name), null
-                    from tables where relforcerowsecurity
-                    union all
-                    select 2, table_name, format('trigger %I', tgname),
-                        format('drop trigger %I on public.%I', tgname, table_name),
-                        pg_get_triggerdef(pg_trigger.oid) || case tgenabled
-                            when 'D' then format('; alter table public.%I disable trigger %I', table_name, tgname)
-                            when 'A' then format('; alter table public.%I enable always trigger %I', table_name, tgname)
-                            when 'R' then format('; alter table public.%I enable replica trigger %I', table_name, tgname)
-                            else ''
-                        end || format('; comment on trigger %I on public.%I is %L', tgname, table_name,
-                                      obj_description(pg_trigger.oid, 'pg_trigger')),
-                        format('déclencheur %s, remplacé', tgname)
-                    from pg_catalog.pg_trigger
-                    join tables on tables.oid = tgrelid
-                    join pg_catalog.pg_proc on pg_proc.oid = tgfoid
-                    where not tgisinternal and (
-                        table_name in ('feature_flags', 'whatsapp_logs') and prosrc ~* 'feature_flag_history|new\.updated_at'
-                        or tgname in ('touch_updated_at', 'record_flag_change')
-                    )
-                    union all
-                    select 2, table_name, format('trigger %I', tgname), 'select', 'select',
-                        format('déclencheur %s gardé : il verra passer les identifiants InTouch', tgname)
-                    from pg_catalog.pg_trigger
-                    join tables on tables.oid = tgrelid
-                    where not tgisinternal and table_name = 'api_keys' and tgname <> 'touch_updated_at'
-                    union all
-                    select 3, table_name, format('policy %I', polname),
-                        format('drop policy %I on public.%I', polname, table_name),
-                        format(
-                            'drop policy if exists %1$I on public.%2$I; create policy %1$I on public.%2$I as %3$s for %4$s to %5$s%6$s%7$s',
-                            polname, table_name,
-                            case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
-                            ' using (' || pg_get_expr(polqual, polrelid) || ')',
-                            ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
-                        ) || format('; comment on policy %I on public.%I is %L', polname, table_name,
-                                    obj_description(pg_policy.oid, 'pg_policy')),
-                        format('règle « %s » (%s pour %s), retirée', polname, command, roles)
-                    from pg_catalog.pg_policy
-                    join tables on tables.oid = polrelid
-                    cross join lateral (
-                        select
-                            case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-                                else 'all' end as command,
-                            (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
-                             from unnest(polroles) as role) as roles
-                    ) as described
-                    union all
-                    select 4, table_name, format('%s %s', case when is_replaced then 'function' else 'dropped function' end, signature),
-                        case
-                            when is_replaced then 'select'
-                            when proname = 'log_api_usage' then format(
-                                'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
-                                signature
-                            )
-                            else format('drop function %s', signature)
-                        end,
-                        format(
-                            '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
-                            signature, (select statements from granted where object = signature)
-                        ) || format(' comment on function %s is %L;', signature, obj_description(oid, 'pg_proc')),
-                        format('fonction %s, %s', short, case
-                            when proname = 'log_api_usage' then 'gardée pour service_role seul'
-                            when is_replaced then 'remplacée'
-                            else 'retirée'
-                        end)
-                    from functions
-                    union all
-                    -- Before the functions above are changed, or given to service_role.
-                    select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
-                        format('revoke all on %s %s from %s', kind, object, roles),
-                        case kind when 'table' then statements else 'select' end, -- a function's come back with it
-                        format('droits retirés à %s%s', roles, ' sur ' || short)
-                    from granted
-                ) as access
-                order by table_name, step, object
-            ) as access
-            where table_name = any (names)
-            union all
-            select 2, 0, table_name, 'comment',
-                format('comment on table %s is %L', theirs, obj_description(ours, 'pg_class')),
-                format('comment on table %s is %L', theirs, obj_description(theirs, 'pg_class')), null, null
-            from tables
-            where theirs is not null and obj_description(ours, 'pg_class') is distinct from obj_description(theirs, 'pg_class')
-            union all
-            -- Without a default it may be null: callers who do not know the column go on.
-            select 3, position, table_name, format('column %I', column_name),
-                format('alter table %s add column %I %s%s%s', theirs, column_name, type, ' default ' || default_value,
-                       case when not_null and default_value is not null then ' not null' end),
-                format('alter table %s drop column if exists %I', theirs, column_name),
-                format('colonne %s ajoutée', column_name), null
-            from columns where is_missing
-            union all
-            select 3, position, table_name, format('default of %I', column_name),
-                format('alter table %s alter %I set default %s', theirs, column_name, default_value),
-                format('alter table %s alter %I drop default', theirs, column_name), null, null
-            from columns where default_value is not null and not has_default and not is_missing
-            union all
-            -- A flag's null would be neither on nor off.
-            select 4, position, table_name, format('nulls of %I', column_name),
-                format('select montoit.fill_nulls(%L, %L, %L)', theirs, column_name, default_value), null, null, null
-            from columns
-            where table_name = 'feature_flags' and not_null and not is_not_null and not is_missing and default_value not like 'now%'
-            union all
-            select 5, position, table_name, format('not null of %I', column_name),
-                format('alter table %s alter %I set not null', theirs, column_name),
-                format('alter table %s alter %I drop not null', theirs, column_name), null,
-                case when table_name <> 'feature_flags' or default_value is null or default_value like 'now%' then
-                    format('select exists (select from %s where %I is null)', theirs, column_name)
-                end
-            from columns where not_null and not is_not_null and not is_missing and not is_log
-            union all
-            select 6, position, table_name, format('comment on %I', column_name),
-                format('comment on column %s.%I is %L', theirs, column_name, comment),
-                case when is_missing then 'select'
-                    else format('comment on column %s.%I is %L', theirs, column_name, their_comment) end,
-                null, null
-            from columns where comment is distinct from their_comment
-            union all
-            select 7, 2 * row_number() over (order by conname) + number, table_name, format('constraint %I', conname),
-                case number
-                    when 0 then format('alter table %s drop constraint %I', theirs, conname)
-                    else format('alter table %s add constraint %I %s%s', theirs, conname, definition,
-                                case when is_log then ' not valid' end) -- validated by 0006, while others write
-                end,
-                case number
-                    when 0 then format('alter table %s add constraint %I %s', theirs, conname, their_definition)
-                    else format('alter table %s drop constraint if exists %I', theirs, conname)
-                end,
-                case
-                    when number = 0 then format('contrainte %s élargie', conname)
-                    when their_definition is null then format('contrainte %s ajoutée', conname)
-                end,
-                case
-                    when number = 0 or not may_be_violated then null
-                    when contype = 'c' then format('select exists (select from %s where not (%s))', theirs, condition)
-                    when contype = 'f' then format(
-                        'select exists (select from %s as one where not exists (select from public.%I where %I = one.%I)'
-                        ' and one.%4$I is not null)',
-                        theirs, (select relname from pg_catalog.pg_class where oid = confrelid),
-                        (select attname from pg_catalog.pg_attribute where attrelid = confrelid and attnum = confkey[1]),
-                        (select attname from pg_catalog.pg_attribute where attrelid = ours and attnum = conkey[1])
-                    )
-                end
-            from constraints
-            cross join generate_series(case when their_definition is null then 1 else 0 end, 1) as number
-            where their_definition is distinct from definition
-              -- Theirs stays as it is, but for the one that would not let a deletion into history.
-              and (their_definition is null or conname = 'feature_flag_history_action_check')
-            union all
-            select 7, 0, table_name, format('constraint %I', conname),
-                format('alter table %s drop constraint %I', theirs, conname),
-                format('alter table %s add constraint %I %s', theirs, conname, pg_get_constraintdef(pg_constraint.oid)),
-                format('contrainte %s remplacée', conname), null
-            from tables
-            join pg_catalog.pg_constraint on conrelid = theirs and contype = 'c'
-            join pg_catalog.pg_attribute on attrelid = theirs and attname = 'action' and conkey = array[attnum]
-            where table_name = 'feature_flag_history' and conname <> 'feature_flag_history_action_check'
-            union all
-            select 8, 0, table_name, format('index %I', relname),
-                replace(pg_get_indexdef(indexrelid), ' ON montoit.', ' ON public.'),
-                format('drop index if exists public.%I', relname), null, null
-            from tables
-            join pg_catalog.pg_index on indrelid = ours
-            join pg_catalog.pg_class on pg_class.oid = indexrelid
-            where theirs is not null
-              and not exists (select from pg_catalog.pg_constraint where conindid = indexrelid)
-              and to_regclass(format('public.%I', relname)) is null
-        ) as steps
-    ) as steps;
-    foreach name in array names loop
-        if to_regclass(format('public.%I', name)) is null then
-            delete from montoit.adopted_tables where table_name = name;
-            execute format('alter table montoit.%I set schema public', name);
-        end if;
-    end loop;
-
-    -- What reads rows comes before the first lock, too.
-    for part in select ordinality, value from jsonb_array_elements(plan) with ordinality where value ->> 'unless' is not null loop
-        execute part.value ->> 'unless' into violated;
-        if violated then
-            plan := jsonb_set(plan, array[(part.ordinality - 1)::text], part.value || jsonb_build_object(
-                'redo', null, 'undo', 'select', 'told', case when part.value ->> 'object' like 'constraint %' then
-                    format('contrainte %s non ajoutée : des lignes ne la respectent pas', substr(part.value ->> 'object', 12))
-                end
-            ));
-        end if;
-    end loop;
-
-    foreach name in array names loop
-        continue when to_regclass(format('montoit.%I', name)) is null;
-        existing := format('public.%I', name)::regclass;
-        insert into montoit.adopted_tables (table_name, columns, indexes, constraints)
-        values (
-            name,
-            array(select attname::text from pg_catalog.pg_attribute
-                  where attrelid = existing and attnum > 0 and not attisdropped),
-            array(select relname::text from pg_catalog.pg_class
-                  join pg_catalog.pg_index on indexrelid = pg_class.oid where indrelid = existing),
-            array(select conname::text from pg_catalog.pg_constraint where conrelid = existing)
-        )
-        on conflict (table_name) do update set
-            columns = excluded.columns, indexes = excluded.indexes, constraints = excluded.constraints;
-    end loop;
-
-    for part in
-        select step.*
-        from jsonb_array_elements(plan) with ordinality as steps (value, ordinal)
-        cross join jsonb_to_record(value) as step (table_name text, object text, redo text, undo text, told text)
-        order by ordinal
-    loop
-        if part.undo is null then
-            execute part.redo; -- notes what it does itself
-        else
-            perform montoit.adopt(part.table_name, part.object, coalesce(part.redo, 'select'), part.undo, part.told);
-        end if;
-    end loop;
-
-    -- A table of ours that is there to stay may refer to one that was only the model of theirs.
-    for part in
-        select conname, conrelid::regclass as relation, pg_get_constraintdef(pg_constraint.oid) as definition
-        from pg_catalog.pg_constraint
-        join pg_catalog.pg_class on pg_class.oid = confrelid
-        where contype = 'f' and connamespace = 'public'::regnamespace and relnamespace = 'montoit'::regnamespace
-    loop
-        execute format('alter table %s drop constraint %I', part.relation, part.conname);
-        execute format('alter table %s add constraint %I %s', part.relation, part.conname,
-                       replace(part.definition, ' montoit.', ' public.'));
-    end loop;
-    -- The last ones first: they refer to those before them.
-    foreach name in array array(select one from unnest(names) as one order by array_position(names, one) desc) loop
-        execute format('drop table if exists montoit.%I', name);
-    end loop;
-end;
-$_$;
-
-CREATE FUNCTION montoit.settled(VARIADIC names text[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-    insert into montoit.adoption_steps (table_name, object, undo)
-    select table_name, object, undo
-    from (
-        select 1 as step, table_name, 'rows of ours' as object,
-            format('delete from public.%I where %s', table_name, own_rows) as undo
-        from montoit.adopted_tables
-        union all
-        select 2, relname::text, format('trigger %I', tgname),
-            format('drop trigger if exists %I on public.%I', tgname, relname)
-        from pg_catalog.pg_trigger
-        join pg_catalog.pg_class on pg_class.oid = tgrelid
-        join pg_catalog.pg_proc on pg_proc.oid = tgfoid
-        where not tgisinternal and relnamespace = 'public'::regnamespace and pronamespace = 'montoit'::regnamespace
-        union all
-        select 2, tablename::text, format('policy %I', policyname),
-            format('drop policy if exists %I on public.%I', policyname, tablename)
-        from pg_catalog.pg_policies where schemaname = 'public'
-        union all
-        select 2, table_name, 'grants',
-            format('revoke all on table public.%I from public, anon, authenticated, service_role', table_name)
-        from montoit.adopted_tables
-    ) as ours
-    join montoit.adopted_tables as adopted using (table_name)
-    where table_name = any (names)
-    order by step, table_name, object;
 end;
 $$;
 
@@ -1052,6 +915,184 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.take_over_access(VARIADIC names text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    part record;
+    administrators text;
+begin
+    -- A table that was dropped since it was adopted is one of ours from here on.
+    delete from montoit.adoption_steps where table_name = any (names) and stage = 'tables'
+        and to_regclass(format('public.%I', table_name)) is null;
+    delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
+
+    for part in
+        select table_name, object, ends, restores, told
+        from (
+            with tables as (
+                select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
+                from pg_catalog.pg_class
+                where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname = any (names)
+            ),
+            functions as (
+                select
+                    case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
+                    format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
+                    format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
+                    -- Ours takes its place, and whatever depends on it stays.
+                    (proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) in (
+                        ('check_feature_flag', 'flag_key text, user_id uuid DEFAULT NULL::uuid', 'boolean'),
+                        ('check_feature_flags', 'user_id uuid DEFAULT NULL::uuid', 'jsonb'),
+                        ('get_api_keys', 'service text', 'jsonb')
+                    ) as is_replaced,
+                    proname, oid, proowner, coalesce(proacl, acldefault('f', proowner)) as acl
+                from pg_catalog.pg_proc
+                where pronamespace = 'public'::regnamespace and prokind = 'f' and proname = any (
+                    case when 'feature_flags' = any (names) then array['check_feature_flag', 'check_feature_flags'] end
+                    || case when 'api_keys' = any (names) then array['get_api_keys', 'log_api_usage'] end
+                )
+            ),
+            grants as ( -- in the order in which they were given, so that the restored list is the same
+                select
+                    table_name, 'table' as kind, format('public.%I', table_name) as object, null as short, '' as columns,
+                    acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                from tables
+                cross join aclexplode(coalesce(relacl, acldefault('r', relowner)))
+                    with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                where acl.grantee <> relowner
+                union all
+                select
+                    table_name, 'table', format('public.%I', table_name), null, format(' (%I)', attname),
+                    acl.grantee, acl.is_grantable, acl.privilege_type, 1000 * attnum + acl.position
+                from tables
+                join pg_catalog.pg_attribute on attrelid = tables.oid and attacl is not null and not attisdropped
+                cross join aclexplode(attacl)
+                    with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                where acl.grantee <> relowner
+                union all
+                select
+                    table_name, 'function', signature, short, '', acl.grantee, acl.is_grantable, acl.privilege_type, acl.position
+                from functions
+                cross join aclexplode(acl) with ordinality as acl (grantor, grantee, privilege_type, is_grantable, position)
+                where acl.grantee <> proowner
+            ),
+            granted as (
+                select
+                    table_name, kind, object, short,
+                    string_agg(distinct role, ', ') as roles,
+                    string_agg(
+                        format(
+                            'grant %s%s on %s %s to %s%s;', privilege_type, columns, kind, object, role,
+                            case when is_grantable then ' with grant option' end
+                        ),
+                        ' ' order by position
+                    ) as statements
+                from grants
+                cross join lateral (
+                    select case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as role
+                ) as named
+                group by table_name, kind, object, short
+            )
+            select 1 as step, table_name, 'row level security' as object,
+                format('alter table public.%I enable row level security', table_name) as ends,
+                format('alter table public.%I disable row level security', table_name) as restores,
+                'accès sans règles (row level security était éteinte)' as told
+            from tables where not relrowsecurity
+            union all
+            select 1, table_name, 'forced row level security',
+                format('alter table public.%I no force row level security', table_name),
+                format('alter table public.%I force row level security', table_name), null
+            from tables where relforcerowsecurity
+            union all
+            select 3, table_name, format('policy %I', polname),
+                format('drop policy %I on public.%I', polname, table_name),
+                format(
+                    'drop policy if exists %1$I on public.%2$I; create policy %1$I on public.%2$I as %3$s for %4$s to %5$s%6$s%7$s',
+                    polname, table_name,
+                    case when polpermissive then 'permissive' else 'restrictive' end, command, roles,
+                    ' using (' || pg_get_expr(polqual, polrelid) || ')',
+                    ' with check (' || pg_get_expr(polwithcheck, polrelid) || ')'
+                ) || format('; comment on policy %I on public.%I is %L', polname, table_name,
+                            obj_description(pg_policy.oid, 'pg_policy')),
+                format('règle « %s » (%s pour %s), retirée', polname, command, roles)
+            from pg_catalog.pg_policy
+            join tables on tables.oid = polrelid
+            cross join lateral (
+                select
+                    case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+                        else 'all' end as command,
+                    (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
+                     from unnest(polroles) as role) as roles
+            ) as described
+            union all
+            select 4, table_name, format('%s %s', case when is_replaced then 'function' else 'dropped function' end, signature),
+                case
+                    when is_replaced then 'select'
+                    when proname = 'log_api_usage' then format(
+                        'alter function %s set search_path = public, pg_temp; grant execute on function %1$s to service_role',
+                        signature
+                    )
+                    else format('drop function %s', signature)
+                end,
+                format(
+                    '%s; revoke all on function %s from public, anon, authenticated, service_role; %s', pg_get_functiondef(oid),
+                    signature, (select statements from granted where object = signature)
+                ) || format(' comment on function %s is %L;', signature, obj_description(oid, 'pg_proc')),
+                format('fonction %s, %s', short, case
+                    when proname = 'log_api_usage' then 'gardée pour service_role seul'
+                    when is_replaced then 'remplacée'
+                    else 'retirée'
+                end)
+            from functions
+            union all
+            -- Before the functions above are changed, or given to service_role.
+            select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
+                format('revoke all on %s %s from %s', kind, object, roles),
+                case kind when 'table' then statements else 'select' end, -- a function's come back with it
+                format('droits retirés à %s%s', roles, ' sur ' || short) || case
+                    when roles !~ '\mservice_role\M' then ''
+                    when kind = 'function' then ' ; service_role continue de l''appeler'
+                    when table_name = 'feature_flag_history' then ' ; service_role reçoit les nôtres : lire'
+                    else ' ; service_role reçoit les nôtres : lire et écrire'
+                end
+            from granted
+            union all
+            -- Ours are written over them.
+            select 0, table_name, 'comments', 'select', string_agg(statement, '; '), null
+            from (
+                select table_name, format('comment on table public.%I is %L', table_name, obj_description(oid, 'pg_class')) as statement
+                from tables where obj_description(oid, 'pg_class') is not null
+                union all
+                select table_name, format('comment on column public.%I.%I is %L', table_name, attname, col_description(tables.oid, attnum))
+                from tables
+                join pg_catalog.pg_attribute on attrelid = tables.oid and attnum > 0 and not attisdropped
+                where col_description(tables.oid, attnum) is not null
+            ) as described
+            group by table_name
+        ) as access
+        order by table_name, step, object
+    loop
+        perform montoit.adopt('access', part.table_name, part.object, part.ends, part.restores, part.told);
+    end loop;
+
+    -- Users write that column themselves: it makes nobody an administrator any more.
+    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
+        select count(*) from pg_catalog.pg_attribute
+        where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
+    ) then
+        execute $query$
+            select string_agg(id::text, ', ' order by id) from public.profiles where user_type::text like 'admin%'
+        $query$ into administrators;
+        insert into montoit.adoption_steps (stage, table_name, object, undo, told)
+        select 'access', 'api_keys', 'administrators', 'select',
+               'perdent leurs droits d''administrateur (profiles.user_type) : ' || administrators
+        where administrators is not null;
+    end if;
+end;
+$_$;
+
 CREATE FUNCTION montoit.touch_updated_at() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1061,6 +1102,83 @@ begin
         new.updated_at := now();
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.undo(stage text, table_name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET check_function_bodies TO 'off'
+    AS $$
+declare
+    step record;
+    state text;
+    reason text;
+begin
+    for step in
+        select id, object, steps.undo from montoit.adoption_steps as steps
+        where steps.stage = undo.stage and steps.table_name = undo.table_name
+        order by id desc
+    loop
+        begin
+            execute step.undo;
+        exception
+            when others then
+                get stacked diagnostics state = returned_sqlstate, reason = message_text;
+                perform montoit.raise_not_given_back(undo.table_name, step.object, state, reason);
+        end;
+        delete from montoit.adoption_steps where id = step.id;
+    end loop;
+end;
+$$;
+
+CREATE FUNCTION montoit.unfinished_logs() RETURNS TABLE(step integer, table_name text, statement text, is_large boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+begin
+    return query
+    select step, table_name, statement, is_large
+    from (
+        with wanted as (
+            select
+                table_name, format('idx_%s_%s', table_name, column_name) as index_name, column_name,
+                format('public.%I', table_name)::regclass as relation
+            from unnest(array['payment_logs', 'sms_logs', 'whatsapp_logs']) as table_name
+            cross join unnest(array['created_at', 'user_id']) as column_name
+        ),
+        found as (
+            select
+                wanted.*, indexrelid is not null as exists, coalesce(indisvalid, false) as is_valid,
+                pg_relation_size(relation) > 8 * 1024 * 1024 as is_large -- some 40,000 rows, read in a few milliseconds
+            from wanted
+            left join pg_catalog.pg_index
+                on indrelid = relation and indexrelid = to_regclass(format('public.%I', index_name))
+        )
+        select
+            2 as step, table_name, is_large,
+            format('drop index %s public.%I;', case when is_large then 'concurrently' else '' end, index_name) as statement
+        from found where exists and not is_valid
+        union all
+        select
+            3, table_name, is_large,
+            format(
+                'create index %s %I on public.%I (%I);',
+                case when is_large then 'concurrently' else '' end, index_name, table_name, column_name
+            )
+        from found where not is_valid
+        union all
+        select distinct
+            1, found.table_name, is_large,
+            format('alter table public.%I validate constraint %I;', found.table_name, conname)
+        from found
+        join pg_catalog.pg_constraint on conrelid = relation and contype = 'c' and not convalidated
+        where not exists (
+            select from montoit.adopted_tables as adopted
+            where adopted.table_name = found.table_name and conname = any (adopted.constraints)
+        )
+    ) as unfinished;
 end;
 $$;
 
@@ -1124,30 +1242,49 @@ CREATE FUNCTION public.get_api_keys(service text) RETURNS jsonb
 declare
     document jsonb;
     keys jsonb;
-    ids uuid[];
+    is_ours boolean;
+    active_environment text;
 begin
+    select bool_or(k.key_name is not null), max(k.environment) filter (where k.key_name is not null and k.is_active)
+    into is_ours, active_environment
+    from public.api_keys as k where k.service_name = get_api_keys.service;
+    if is_ours and active_environment is null then
+        return null;
+    end if;
+
     select to_jsonb(k) -> 'keys' into document
     from public.api_keys as k
     where k.service_name = get_api_keys.service and k.key_name is null and k.is_active;
 
-    select jsonb_object_agg(c.key_name, c.value), array_agg(c.id)
-    into keys, ids
-    from montoit.read_credentials(get_api_keys.service) as c
-    where c.is_active
-      and c.value is not null
-      and c.environment = (
-          select max(k.environment) from public.api_keys as k
-          where k.service_name = get_api_keys.service and k.key_name is not null and k.is_active
-      );
+    if is_ours then
+        select jsonb_object_agg(c.key_name, c.value) into keys
+        from montoit.read_credentials(get_api_keys.service) as c
+        where c.is_active and c.value is not null and c.environment = active_environment;
+    end if;
 
-    -- Once a minute, and never waiting for a row that somebody else holds.
-    update public.api_keys set last_used_at = now()
-    where id in (
-        select k.id from public.api_keys as k
-        where k.id = any (ids) and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-        for no key update skip locked
-    );
-    return case when document is null or keys is null then coalesce(document, keys, '{}') else document || keys end;
+    -- Once a minute, never waiting for a row that somebody else holds, and nothing that the caller would miss: on a
+    -- read-only server, or where a trigger of somebody else fails, the credentials are read all the same.
+    if exists (
+        select from public.api_keys as k
+        where k.service_name = get_api_keys.service and k.is_active
+          and (k.key_name is null or k.environment = active_environment)
+          and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+    ) then
+        begin
+            update public.api_keys set last_used_at = now()
+            where id in (
+                select k.id from public.api_keys as k
+                where k.service_name = get_api_keys.service and k.is_active
+                  and (k.key_name is null or k.environment = active_environment)
+                  and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+                for no key update skip locked
+            );
+        exception
+            when others then
+                null;
+        end;
+    end if;
+    return case when document is null or keys is null then coalesce(document, keys) else document || keys end;
 end;
 $$;
 
@@ -1173,13 +1310,16 @@ COMMENT ON COLUMN montoit.adopted_tables.own_rows IS 'Condition, in SQL, of the 
 
 CREATE TABLE montoit.adoption_steps (
     id integer NOT NULL,
+    stage text NOT NULL,
     table_name text NOT NULL,
     object text NOT NULL,
     undo text NOT NULL,
     told text
 );
 
-COMMENT ON TABLE montoit.adoption_steps IS 'What was done to adopted tables, each step with the statement that undoes it; the last one goes first.';
+COMMENT ON TABLE montoit.adoption_steps IS 'What was done to adopted tables, each step with the statement that undoes it; the last goes first.';
+
+COMMENT ON COLUMN montoit.adoption_steps.stage IS 'tables: undone by the downgrade of the adoption; access: by that of the table''s own revision.';
 
 COMMENT ON COLUMN montoit.adoption_steps.told IS 'What operators read of it; null: nothing.';
 
@@ -1629,7 +1769,7 @@ GRANT USAGE ON SCHEMA montoit TO anon;
 GRANT USAGE ON SCHEMA montoit TO authenticated;
 GRANT USAGE ON SCHEMA montoit TO service_role;
 
-REVOKE ALL ON FUNCTION montoit.adopt(target_table text, object text, redo text, undo text, told text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.adopt(stage text, table_name text, object text, redo text, undo text, told text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.bucket(flag_key text, user_id uuid) FROM PUBLIC;
 
@@ -1657,9 +1797,7 @@ REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
 
-REVOKE ALL ON FUNCTION montoit.fill_nulls(target regclass, target_column name, default_value text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION montoit.give_back(name text, VARIADIC functions regprocedure[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.hand_back(name text, VARIADIC functions regprocedure[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
@@ -1677,6 +1815,12 @@ GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.keep_credential() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.lock_tables(names text[], first text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.look_again(VARIADIC names text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.read_credentials(service text) FROM PUBLIC;
@@ -1693,17 +1837,19 @@ GRANT ALL ON FUNCTION montoit.sees_everything() TO anon;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO authenticated;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO service_role;
 
-REVOKE ALL ON FUNCTION montoit.settle(VARIADIC names text[]) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION montoit.settled(VARIADIC names text[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.switch_off(why text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.take_credential() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.take_over_access(VARIADIC names text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.touch_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.undo(stage text, table_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.unfinished_logs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.verify_credentials(ordered_environment text, names text[]) FROM PUBLIC;
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from montoit_db import deployment
+from montoit_db.intouch.catalogue import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,51 +30,101 @@ class ExistingTable(NamedTuple):
 
 
 def existing_tables(connection: Connection) -> list[ExistingTable]:
-    """Return the tables of our names that a database has already.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
-    return [ExistingTable(*row) for row in _rows(connection, deployment.part("existing_tables"))]
+    """Return the tables of our names that a database has already."""
+    return [ExistingTable(*row) for row in _rows(connection, _query("existing_tables"))]
 
 
 def planned(connection: Connection) -> dict[str, list[str]]:
-    """Return what the upgrade will tell of each table that it takes over, without writing anything.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
+    """Return what the upgrade will tell of each table that it takes over, without writing anything."""
     tables = existing_tables(connection)
     told = {table.name: [f"colonnes ajoutées : {table.missing}"] if table.missing else [] for table in tables}
-    for row in _rows(connection, deployment.part("legacy_access")):
-        if row.told is not None:
-            told.setdefault(row.table_name, []).append(row.told)
-    names = {table.name for table in tables}  # functions of theirs may be there without the table
+    for row in _rows(connection, _query("existing_access")):
+        told.setdefault(row.table_name, []).append(row.told)
+    names = {table.name for table in tables}  # functions of the platform may be there without the table
     if "feature_flags" in names:
-        keys = ", ".join(row.key for row in _rows(connection, _NOBODY_YET))
+        flags = _rows(connection, _FLAGS)
+        keys = ", ".join(flag.key for flag in flags if not flag.share)
         if keys:
             told["feature_flags"].append(f"0 % → 100 %, sauf avec -x keep-rollout=yes : {keys}")
+        services = {service.key for service in SERVICES}
+        told["feature_flags"] += [
+            f"{flag.key} : actif pour {flag.share} % des utilisateurs, une part que l'activation garde"
+            for flag in flags
+            if flag.key in services and 0 < (flag.share or 0) < _EVERYONE
+        ]
+        nullable = ", ".join(row.attname for row in _rows(connection, _NULLABLE))
+        if nullable:
+            told["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
     if "api_keys" in names:
         told["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
         if _value(connection, _HAS_USER_TYPES):
-            people = ", ".join(str(row.id) for row in _rows(connection, deployment.part("platform_administrators")))
+            people = ", ".join(str(row.id) for row in _rows(connection, _PLATFORM_ADMINISTRATORS))
             if people:
                 told["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
     return told
 
 
-# Half-way databases may lack either column.
-_NOBODY_YET = """
-select flag ->> 'key' as key
+def warnings(connection: Connection) -> list[tuple[str, str]]:
+    """Return what costs money, or is lost for a time, and what to do about each."""
+    names = {table.name for table in existing_tables(connection)}
+    found = []
+    flags = _rows(connection, _FLAGS) if "feature_flags" in names else []
+    paid = [flag.key for flag in flags if not flag.share and flag.key.startswith("ai_")]
+    if paid:
+        found.append(
+            (
+                f"payants à l'appel, et ouverts à tous (0 % → 100 %) : {', '.join(paid)}",
+                "Pour les laisser à 0 %, avec tous les flags à 0 % : alembic -x keep-rollout=yes upgrade head",
+            )
+        )
+    if names and ("feature_flags" not in names or not _value(connection, _HAS_FLAGS)):
+        found.append(
+            (
+                "cette base n'a aucun flag : 15 seront actifs pour tous, dont payants à l'appel : "
+                + ", ".join(PAID_SEEDS),
+                "Éteignez après la reprise ceux que vous ne voulez pas.",
+            )
+        )
+    if "api_keys" in names:
+        for index, is_clustered, is_identity in _rows(connection, _KEPT_BY_INDEX):
+            lost = [word for word, is_lost in (("CLUSTER", is_clustered), ("REPLICA IDENTITY", is_identity)) if is_lost]
+            found.append(
+                (
+                    f"api_keys : {' et '.join(lost)} par {index}, perdu jusqu'à ce que la table soit rendue",
+                    "La clé primaire identifie alors les lignes répliquées.",
+                )
+            )
+    return found
+
+
+_EVERYONE = 100  # percent
+PAID_SEEDS = ("ai_chatbot", "ai_property_description", "ai_recommendations")  # of the flags that a fresh database gets
+
+# The flags that are on. Half-way databases may lack either column.
+_FLAGS = """
+select flag ->> 'key' as key, (flag ->> 'rollout_percentage')::integer as share
 from (select to_jsonb(f) as flag from public.feature_flags as f) as flags
-where (flag ->> 'is_enabled')::boolean and coalesce((flag ->> 'rollout_percentage')::integer, 0) = 0
+where (flag ->> 'is_enabled')::boolean
+order by 1
+"""
+_HAS_FLAGS = "select exists (select from public.feature_flags)"
+_NULLABLE = """
+select attname from pg_attribute
+where attrelid = 'public.feature_flags'::regclass and not attnotnull and attname in (
+    'is_enabled', 'requires_credentials', 'credentials_status', 'rollout_percentage', 'allowed_roles', 'metadata'
+)
 order by 1
 """
 _HAS_USER_TYPES = """
 select count(*) = 2 from pg_attribute
 where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
+"""
+_PLATFORM_ADMINISTRATORS = "select id from public.profiles where user_type::text like 'admin%' order by id"
+_KEPT_BY_INDEX = """
+select indexrelid::regclass::text, indisclustered, indisreplident
+from pg_index
+where indrelid = 'public.api_keys'::regclass and indisunique and (indisclustered or indisreplident)
+  and pg_get_indexdef(indexrelid, 1, false) = 'service_name' and indnkeyatts = 1
 """
 
 
@@ -98,10 +149,17 @@ def summary(told: Mapping[str, Sequence[str]], width: int = 80) -> str:
         lines.append("")
     lines += [
         "Nos règles et nos droits remplacent ceux qui sont retirés : l'API anonyme ne lit",
-        "plus ces tables, un utilisateur n'y écrit plus. Pour nommer un administrateur :",
-        "  insert into montoit.administrators (user_id) values ('…');",
+        "plus ces tables, un utilisateur n'y écrit plus.",
     ]
+    if any(step.startswith(_LOSE_RIGHTS) for steps in told.values() for step in steps):
+        lines += [
+            "Pour qu'un administrateur le reste, nommez-le :",
+            "  insert into montoit.administrators (user_id) values ('…');",
+        ]
     return "\n".join(lines)
+
+
+_LOSE_RIGHTS = "perdent leurs droits d'administrateur"
 
 
 def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
@@ -112,6 +170,10 @@ def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
         connection, "select table_name, columns || indexes || constraints as names from montoit.adopted_tables"
     )
     return {row.table_name: frozenset(row.names) for row in rows}
+
+
+def _query(name: str) -> str:
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _rows(connection: Connection, query: str) -> Sequence[Any]:

@@ -233,6 +233,8 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
         return
     for table, told in adoption.planned(connection).items():
         yield Finding("Reprise", "ok", "\n   - ".join([f"{table} sera reprise, avec toutes ses lignes", *told]))
+    for warning, remedy in adoption.warnings(connection):
+        yield Finding("Reprise", "warning", warning, remedy)
 
 
 def _revisions(state: report.Report) -> Finding:

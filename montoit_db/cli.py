@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 NO, UNUSABLE, UNREACHABLE = 1, 2, 3
+MARKS = {"ok": "✅", "warning": "⚠"}
 
 app = typer.Typer(
     help="État et outils de l'intégration InTouch de Mon Toit.",
@@ -108,9 +109,6 @@ def status(*, json_output: Json = False) -> None:
     raise typer.Exit(0 if state.operational else NO)
 
 
-_SIGNS = {"ok": "✅", "warning": "⚠"}
-
-
 @app.command()
 def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
@@ -124,7 +122,7 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
         report.tell(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            report.tell(f"{_SIGNS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
+            report.tell(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
                 report.tell(f"   {finding.remedy}")
     raise typer.Exit(

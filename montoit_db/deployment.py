@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -84,6 +83,7 @@ class Deployment:
         if legacy is not None and kind != "table":
             if kind == "column" and other is not None:
                 other.nullable = obj.nullable
+                other.comment = other.comment if obj.comment else None
             elif name in legacy and (reflected or kind == "index"):
                 return False
         return table in OUR_TABLES or not reflected or other is not None
@@ -358,16 +358,6 @@ def plain_errors(config: Config) -> Iterator[None]:
     finally:
         if is_command:
             signal.signal(signal.SIGTERM, former)
-
-
-def part(name: str) -> str:
-    """Return the query `migrations/sql/<name>_part.sql`, for those who look at what a revision will find.
-
-    Raises:
-        MontoitError: there is no project here.
-
-    """
-    return (Path(revisions.script_directory().dir) / "sql" / f"{name}_part.sql").read_text(encoding="utf-8")
 
 
 def _ordered(migration: MigrationContext) -> InTouchSettings:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, Words, listed, says
-from montoit_db.deployment import LOCK_KEY, part, plan
+from montoit_db.deployment import LOCK_KEY, plan
 from montoit_db.intouch.catalogue import SERVICES as SERVICES_OF_INTOUCH
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ from montoit.adoption_steps where told is not null"""
 UNFINISHED = """\
 select 3 as ordre, 'À EXÉCUTER ENSUITE, SEUL : ' || statement as service, null::boolean as actif,
     null as environnement, null::int as part
-from ({}) as unfinished where is_large"""
+from montoit.unfinished_logs() where is_large"""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def framed(migration: MigrationContext) -> Iterator[None]:
     if any(step.is_upgrade and says(step.revision, "adopts_tables") for step in steps):
         answers.append(ADOPTED)
     if any(step.is_upgrade and says(step.revision, "runs_alone") for step in steps):
-        answers.append(UNFINISHED.format(part("unfinished_logs")))
+        answers.append(UNFINISHED)
     if answers:
         migration.impl.static_output("\nunion all\n".join(answers) + "\norder by 1, 2;")
 

@@ -313,7 +313,7 @@ insert into public.api_keys (service_name, api_key) values ('brevo', 'legacy-bre
 
 def flag_rows() -> str:
     """Return the insert of the platform's 39 flags as they are there: fifteen are on, at 0 %."""
-    seed = (ROOT / "migrations" / "sql" / "feature_flag_seed_v01.sql").read_text(encoding="utf-8")
+    seed = (ROOT / "migrations" / "sql" / "flags" / "feature_flag_seed_v01.sql").read_text(encoding="utf-8")
     values = seed[seed.index("values") : seed.index("\n) as seed")]
     return f"""
     insert into public.feature_flags

@@ -158,7 +158,8 @@ TABLES: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.adopted_tables": {"select * from {}": NO, "update {} set own_rows = 'true'": NO},
     "montoit.adoption_steps": {
         "select * from {}": NO,
-        "insert into {} (table_name, object, undo) values ('sms_logs', 'x', 'drop table public.sms_logs')": NO,
+        "insert into {} (stage, table_name, object, undo)"
+        " values ('tables', 'sms_logs', 'x', 'drop table public.sms_logs')": NO,
         "update {} set undo = 'drop table public.sms_logs'": NO,
     },
     "public.intouch_prices": {"select * from {}": (DENIED, 0, 0, 2, 2)},
@@ -202,11 +203,14 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.roles_of": {f"select {{}}('{USER}')": NO},
     "montoit.refuse_to_lose_rows": {"select {}()": NO},
     "montoit.record_flag_change": {"select {}()": NO},
-    "montoit.adopt": {"select {}('api_keys', 'x', 'drop table public.api_keys', '')": NO},
-    "montoit.fill_nulls": {"select {}('public.feature_flags', 'name', '1')": NO},
-    "montoit.settle": {"select {}('api_keys')": NO},
-    "montoit.settled": {"select {}('api_keys')": NO},
-    "montoit.give_back": {"select {}('api_keys')": NO},
+    "montoit.adopt": {"select {}('tables', 'api_keys', 'x', 'drop table public.api_keys', '')": NO},
+    "montoit.look_again": {"select {}('api_keys')": NO},
+    "montoit.lock_tables": {"select {}(array['api_keys'])": NO},
+    "montoit.take_over_access": {"select {}('api_keys')": NO},
+    "montoit.raise_not_given_back": {"select {}('api_keys', '', 'P0001', '')": NO},
+    "montoit.undo": {"select {}('tables', 'api_keys')": NO},
+    "montoit.hand_back": {"select {}('api_keys')": NO},
+    "montoit.unfinished_logs": {"select {}()": NO},
     "montoit.keep_credential": {"select {}()": NO},
     "montoit.touch_updated_at": {"select {}()": NO},
 }
@@ -277,8 +281,8 @@ def test_get_api_keys_returns_the_active_values(platform: tuple[Platform, Databa
             if name != "INTOUCH_ENVIRONMENT"
         },
     }
-    assert value(database, CALLERS["service"], "select get_api_keys('unknown')") == {}
-    assert value(database, CALLERS["service"], "select get_api_keys(null)") == {}
+    assert value(database, CALLERS["service"], "select get_api_keys('unknown')") is None
+    assert value(database, CALLERS["service"], "select get_api_keys(null)") is None
 
 
 @pytest.mark.parametrize(

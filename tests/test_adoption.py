@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -16,6 +18,7 @@ from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS,
 from tests.platforms import OWNER, PLATFORMS, Platform, create_platform
 from tests.test_access import CALLERS, DENIED, Caller, attempt, claims, value
 from tests.test_check import check
+from tests.test_report import on, run
 from tests.test_script import PLACEHOLDERS, fill_in, script, state, with_psql
 
 if TYPE_CHECKING:
@@ -188,6 +191,8 @@ def test_what_differs_is_named(database_at: Callable[[str], Database], change: s
     database.execute(USERS + SMS)
     database.execute(change)
     assert found(database) == {"sms_logs": difference}
+    if difference is not None:  # what `check` says is what the revision goes by
+        assert f"  - sms_logs : {difference}\n" in Alembic(database).refuses("upgrade", "head")
 
 
 def test_a_log_of_payments_was_never_there(database_at: Callable[[str], Database]) -> None:
@@ -307,7 +312,7 @@ def test_rights_and_rules_are_those_of_a_fresh_database(adopted: Platforms, data
         "select attname::text from pg_attribute, aclexplode(attacl) a where attrelid = 'public.api_keys'::regclass"
         " and a.grantee = 'authenticated'::regrole order by 1"
     )
-    assert adopted.owner.rows(columns) == [("environment",), ("is_active",), ("keys",)]
+    assert adopted.owner.rows(columns) == [("environment",), ("is_active",), ("keys",), ("updated_at",)]
     assert adopted.owner.rows(
         "select a.grantee::regrole::text from pg_proc, aclexplode(proacl) a"
         " where proname = 'log_api_usage' and a.grantee <> proowner"
@@ -328,7 +333,7 @@ MESSAGE = (
 
 def test_edge_functions_read_their_keys(adopted: Platforms) -> None:
     assert value(adopted.superuser, SERVICE, "select get_api_keys('brevo')") == {"api_key": "legacy-brevo"}
-    assert value(adopted.superuser, SERVICE, "select get_api_keys('off')") == {}
+    assert value(adopted.superuser, SERVICE, "select get_api_keys('off')") is None
     assert len(value(adopted.superuser, SERVICE, "select get_api_keys('intouch')")) == 6
     for caller in (ANON, TENANT_CALLER, SELF_MADE, ADMINISTRATOR):
         assert attempt(adopted.superuser, caller, "select get_api_keys('brevo')") == DENIED
@@ -344,7 +349,7 @@ def test_a_service_of_the_platforms_that_is_called_intouch_stays_its_own(whole: 
     keys = value(whole.superuser, SERVICE, "select get_api_keys('intouch')")
     assert (keys["old"], keys["password"]) == ("x", PRODUCTION["INTOUCH_PASSWORD"])
     alembic.succeeds("downgrade", "-1")
-    assert value(whole.superuser, SERVICE, "select get_api_keys('intouch')") == {"old": "x"}
+    assert value(whole.superuser, SERVICE, "select get_api_keys('intouch')") is None
     alembic.succeeds(*GIVE_BACK)
     assert rows(whole.owner) == before
 
@@ -722,6 +727,12 @@ def test_awkward_definitions_come_back(whole: Platforms, kind: str) -> None:
             "alter table feature_flags drop constraint feature_flags_key_key, add unique (key) deferrable",
             "feature_flags : pas unique : key",
         ),
+        ("alter table feature_flags alter allowed_roles drop default", "sans valeur par défaut : allowed_roles"),
+        ("alter table feature_flags alter category drop not null", "feature_flags : peut être nul : category"),
+        (
+            "create table theirs (service text references api_keys (service_name))",
+            "api_keys : clé étrangère vers service_name : public.theirs",
+        ),
     ],
 )
 def test_what_would_fail_later_is_refused_first(whole: Platforms, change: str, difference: str) -> None:
@@ -853,3 +864,311 @@ def test_the_script_leaves_large_indexes_to_be_run_alone(whole: Platforms) -> No
         with engine.connect() as connection:
             connection.exec_driver_sql(statement)
     Alembic(whole.owner).succeeds("check")
+
+
+# --- the platform's callers, one by one
+
+
+@pytest.mark.parametrize(
+    "by", ["id = (select id from api_keys where service_name = 'brevo')", "service_name = 'brevo'"]
+)
+def test_an_administrator_saves_keys_with_the_moment(adopted: Platforms, by: str) -> None:
+    statement = f'update api_keys set keys = \'{{"api_key": "new"}}\', updated_at = now() where {by}'
+    assert attempt(adopted.superuser, ADMINISTRATOR, statement) == 1
+    assert attempt(adopted.superuser, SELF_MADE, statement) == 0
+    assert attempt(adopted.superuser, ANON, statement) == DENIED
+
+
+LAST_USED = "select last_used_at from api_keys where service_name = 'brevo'"
+
+
+def ask_for_keys(database: Database, before: str = "select") -> Any:  # noqa: ANN401 -- whatever the function returns
+    """Ask as the service does, and commit."""
+    with make_engine(database.url).begin() as connection:
+        connection.exec_driver_sql(before)
+        connection.exec_driver_sql("set local role service_role")
+        return connection.exec_driver_sql("select get_api_keys('brevo')").scalar_one()
+
+
+def test_the_last_use_of_the_platforms_services_is_noted_once_a_minute(adopted: Platforms) -> None:
+    assert adopted.superuser.value(LAST_USED) is None
+    ask_for_keys(adopted.superuser)
+    first = adopted.superuser.value(LAST_USED)
+    ask_for_keys(adopted.superuser)
+    assert adopted.superuser.value(LAST_USED) == first is not None
+    adopted.superuser.execute("update api_keys set last_used_at = now() - interval '2 minutes'")
+    ask_for_keys(adopted.superuser)
+    assert adopted.superuser.value(LAST_USED) > first
+
+
+def test_keys_are_read_where_their_last_use_cannot_be_noted(adopted: Platforms) -> None:
+    keys = {"api_key": "legacy-brevo"}
+    assert ask_for_keys(adopted.superuser, "set transaction read only") == keys
+    adopted.owner.execute(
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin perform * from nowhere; return new; end $$;"
+        "create trigger theirs before update on api_keys for each row execute function theirs()"
+    )
+    assert ask_for_keys(adopted.superuser) == keys
+
+
+AUTH = f"""
+do $$ begin create role supabase_auth_admin login noinherit createrole password 'auth'; exception
+when duplicate_object then null; end $$;
+alter schema auth owner to supabase_auth_admin;
+grant usage on schema auth to {OWNER};
+alter table auth.users owner to supabase_auth_admin;
+grant select, references on table auth.users to {OWNER};
+"""
+TRACES = f"""
+insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled, created_by)
+select id, '{{user}}', true, '{{user}}' from feature_flags where key = 'debug_mode';
+insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled, created_by)
+select id, '{AGENCY}', true, '{{user}}' from feature_flags where key = 'debug_mode';
+insert into feature_flag_history (feature_flag_id, {{columns}} action, changed_by)
+select id, {{values}} 'updated', '{{user}}' from feature_flags where key = 'debug_mode';
+update feature_flags set created_by = '{{user}}', updated_by = '{{user}}' where key = 'debug_mode';
+insert into sms_logs (user_id, phone_number, message, partner_transaction_id) values ('{{user}}', '1', 'm', 'his');
+insert into whatsapp_logs (user_id, phone_number, message, partner_transaction_id) values ('{{user}}', '1', 'm', 'his');
+"""
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_deleting_a_user_works_as_the_role_that_supabase_uses(whole: Platforms, is_before: bool) -> None:  # noqa: FBT001
+    """With overrides, history and logs of his, those that were there before us and those that came since."""
+    whole.superuser.execute(AUTH)
+    traces = TRACES.replace("{user}", TENANT)
+    if is_before:
+        whole.owner.execute(traces.replace("{columns}", "").replace("{values}", ""))
+    Alembic(whole.owner).succeeds("upgrade", "head")
+    if not is_before:
+        whole.owner.execute(
+            traces.replace("{columns}", "flag_key, actor,").replace("{values}", "key, 'montoit_owner',")
+            + f"insert into payment_logs (user_id, amount, payment_method, partner_transaction_id)"
+            f" values ('{TENANT}', 1, 'wave', 'his')"
+        )
+    auth = Database(whole.owner.url.set(username="supabase_auth_admin", password="auth"))
+    auth.execute(f"delete from auth.users where id = '{TENANT}'")
+    assert whole.owner.value(f"select count(*) from feature_flag_overrides where user_id = '{TENANT}'") == 0
+    assert whole.owner.value(f"select count(*) from feature_flag_history where changed_by = '{TENANT}'") == 1
+    assert (
+        whole.owner.value("select count(*) from sms_logs where partner_transaction_id = 'his' and user_id is null") == 1
+    )
+    Alembic(whole.owner).succeeds("downgrade", "-1")
+    Alembic(whole.owner).succeeds(*GIVE_BACK)
+
+
+# --- says all it does, and does no more
+
+
+def test_a_piloted_service_keeps_its_share(whole: Platforms) -> None:
+    whole.owner.execute(
+        "update feature_flags set is_enabled = true, rollout_percentage = 20, credentials_status = 'sandbox'"
+        " where key = 'orange_money'"
+    )
+    share = "select rollout_percentage from feature_flags where key = 'orange_money'"
+    with make_engine(whole.owner.url).connect() as connection:
+        assert any("orange_money : actif pour 20 %" in line for line in adoption.planned(connection)["feature_flags"])
+    alembic = Alembic(whole.owner)
+    out = " ".join(alembic.succeeds("upgrade", "head").out.split())
+    assert "orange_money : actif pour 20 % des utilisateurs, une part que l'activation garde" in out
+    assert whole.owner.value(share) == 20
+    assert whole.owner.value("select rollout_percentage from feature_flags where key = 'mtn_money'") == 100
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, "INTOUCH_ROLLOUT_PERCENTAGE": "30"})
+    assert whole.owner.value(share) == 30
+
+
+def test_columns_that_may_not_be_null_any_more_are_named(whole: Platforms) -> None:
+    whole.owner.execute("update feature_flags set metadata = null where key = 'debug_mode'")
+    out = " ".join(Alembic(whole.owner).succeeds("upgrade", "0007").out.split())
+    assert (
+        "deviennent obligatoires (not null) : allowed_roles, credentials_status, is_enabled, metadata,"
+        " requires_credentials, rollout_percentage"
+    ) in out
+    assert "1 ligne sans metadata" in out
+    assert (
+        whole.owner.rows(
+            "select attname::text from pg_attribute where attrelid = 'sms_logs'::regclass and attnotnull and attnum > 0"
+            " and attname in ('user_id', 'type', 'created_at') order by 1"
+        )
+        == []
+    ), "a column of the platform's that was not named may be null as before"
+
+
+@pytest.mark.parametrize("half_way", [True, False])
+def test_flags_that_the_platform_had_none_of_are_named(owner: Database, half_way: bool) -> None:  # noqa: FBT001
+    make_generation_b(owner, half_way=half_way)
+    if not half_way:
+        owner.execute("delete from feature_flags")
+    code, problems = check(owner)
+    (warned,) = problems["Reprise"]
+    assert (code, warned["level"]) == (0, "warning")
+    out = " ".join(Alembic(owner).succeeds("upgrade", "0007").out.split())
+    seeded = [key for (key,) in owner.rows("select key from feature_flags where is_enabled order by key")]
+    assert len(seeded) == 15
+    assert f"{len(seeded)} flags ajoutés et actifs, la plateforme n'en avait aucun : " in out
+    assert all(key in out for key in seeded)
+    paid = tuple(key for key in seeded if key.startswith("ai_"))
+    assert paid == adoption.PAID_SEEDS
+    assert all(key in warned["message"] for key in paid)
+
+
+def test_a_fresh_database_is_told_of_no_adoption(database: Database) -> None:
+    assert "REPRISE" not in Alembic(database).succeeds("upgrade", "head").out
+
+
+def test_check_warns_of_what_will_cost_money(whole: Platforms) -> None:
+    paid = whole.owner.rows("select key from feature_flags where is_enabled and key like 'ai%' order by 1")
+    code, problems = check(whole.owner)
+    (warned,) = problems["Reprise"]
+    assert (code, warned["level"]) == (0, "warning")
+    assert warned["message"].endswith(", ".join(key for (key,) in paid))
+    assert "-x keep-rollout=yes" in warned["remedy"]
+    text = run("montoit-db", "check", environment=on(whole.owner))
+    assert text.returncode == 0
+    assert "⚠ Reprise : payants à l'appel" in text.stdout
+
+
+def test_the_service_is_told_that_it_goes_on(whole: Platforms) -> None:
+    out = " ".join(Alembic(whole.owner).succeeds("upgrade", "0007").out.split())
+    assert "droits retirés à anon, authenticated, service_role ; service_role reçoit les nôtres : lire et écrire" in out
+    assert "service_role continue de l'appeler" in out
+
+
+def test_nobody_is_shown_sql_that_he_does_not_need(whole: Platforms) -> None:
+    whole.owner.execute("update profiles set user_type = 'agence'")
+    assert "insert into" not in Alembic(whole.owner).succeeds("upgrade", "0007").out
+
+
+def test_what_the_platforms_index_kept_is_said_before_it_is_lost_and_comes_back(whole: Platforms) -> None:
+    whole.owner.execute(
+        """
+        alter table api_keys alter service_name set not null, cluster on api_keys_service_name_key,
+            replica identity using index api_keys_service_name_key;
+        create publication theirs for table api_keys;
+        """
+    )
+    before = definitions(whole.owner)
+    code, problems = check(whole.owner)
+    assert code == 0
+    assert any("CLUSTER et REPLICA IDENTITY par api_keys_service_name_key" in f["message"] for f in problems["Reprise"])
+    alembic = Alembic(whole.owner)
+    out = " ".join(alembic.succeeds("upgrade", "head").out.split())
+    assert "CLUSTER sur api_keys_service_name_key est perdu" in out
+    assert "REPLICA IDENTITY (api_keys_service_name_key)" in out
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds(*GIVE_BACK)
+    assert definitions(whole.owner) == before
+
+
+# --- steps, waits, and what stops the way back
+
+
+@pytest.mark.parametrize("stop", ["0002", "0003", "0004", "0005"])
+def test_it_may_stop_anywhere_and_go_either_way(whole: Platforms, stop: str) -> None:
+    before, rows_before = definitions(whole.owner), rows(whole.owner)
+    alembic = Alembic(whole.owner)
+    there = []
+    for _ in range(2):
+        alembic.succeeds("upgrade", stop)
+        alembic.succeeds("upgrade", "0007")
+        alembic.succeeds("downgrade", stop)
+        there.append(definitions(whole.owner))
+    assert there[0] == there[1]
+    alembic.succeeds("downgrade", "base")
+    assert definitions(whole.owner) == before
+    assert rows(whole.owner) == rows_before
+
+
+def test_a_table_that_came_in_between_is_not_taken_in_silence(owner: Database) -> None:
+    Alembic(owner).succeeds("upgrade", "0003")
+    owner.execute("create table api_keys (id uuid primary key)")
+    message = Alembic(owner).refuses("upgrade", "0007")
+    assert "api_keys : apparue depuis le début de la reprise" in message
+    assert "alembic downgrade base" in message
+
+
+def test_a_table_that_was_damaged_in_between_is_refused_by_name(whole: Platforms) -> None:
+    Alembic(whole.owner).succeeds("upgrade", "0002")
+    whole.owner.execute("alter table sms_logs drop column phone_number; alter table feature_flags drop column category")
+    assert "feature_flags : manque category" in Alembic(whole.owner).refuses("upgrade", "0007")
+
+
+@pytest.mark.parametrize("read", ["sms_logs", "auth.users"])
+def test_a_reader_of_one_table_keeps_nobody_from_the_others(whole: Platforms, read: str) -> None:
+    """All locks or none: while we wait for one table, nobody waits for us at another."""
+    longest = 0.0
+    with make_engine(whole.owner.url).connect() as reader:
+        reader.exec_driver_sql(f"select count(*) from {read}")
+        with ThreadPoolExecutor() as pool, make_engine(whole.owner.url).connect() as caller:
+            upgrade = pool.submit(Alembic(whole.owner), "upgrade", "0007")
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                for table in ("feature_flags", "api_keys", "whatsapp_logs"):
+                    start = time.monotonic()
+                    caller.exec_driver_sql(f"select count(*) from {table}")
+                    caller.commit()
+                    longest = max(longest, time.monotonic() - start)
+            assert not upgrade.done(), upgrade.result()
+            reader.rollback()
+            assert upgrade.result().code == 0
+    assert longest < 0.5
+
+
+def test_somebodys_lock_is_named_when_patience_ends(whole: Platforms) -> None:
+    environment = {**PRODUCTION, "MONTOIT_LOCK_TIMEOUT": "0.2", "MONTOIT_LOCK_RETRIES": "0"}
+    with make_engine(whole.owner.url).connect() as reader:
+        reader.exec_driver_sql("select count(*) from whatsapp_logs")
+        result = Alembic(whole.owner)("upgrade", "0007", environment=environment)
+    assert result.code == 1
+    assert "sur whatsapp_logs" in result.err
+    assert whole.owner.value("select version_num from montoit.alembic_version") == "0001"
+
+
+STOPS = {
+    "a row that points at ours": (
+        """
+        insert into service_providers (api_key_id) select id from api_keys
+        where service_name = 'intouch' and key_name = 'password'
+        """,
+        "delete from service_providers where api_key_id in (select id from api_keys where service_name = 'intouch')",
+        "0004",
+        (
+            "api_keys ne peut pas être rendue",
+            "api_key_id sur public.service_providers",
+            "select * from public.service_providers",
+        ),
+    ),
+    "a column that is gone": (
+        "alter table feature_flags drop column metadata cascade",
+        "alter table feature_flags add column metadata jsonb default '{}'",
+        "0003",
+        ("feature_flags n'a pas pu être rendue", '"metadata"', "Recréez cette colonne"),
+    ),
+    "a role that is gone": (
+        "revoke all on sms_logs from reporting; drop role reporting",
+        "create role reporting",
+        "0005",
+        ("sms_logs n'a pas pu être rendue", '"reporting"', "create role"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STOPS)
+def test_what_stops_the_way_back_is_named_with_its_remedy(whole: Platforms, kind: str) -> None:
+    change, remedy, boundary, told = STOPS[kind]
+    whole.superuser.execute(f"drop role if exists reporting; create role reporting; grant reporting to {OWNER}")
+    whole.owner.execute("grant select on sms_logs to reporting")
+    alembic = Alembic(whole.owner)
+    alembic.succeeds("upgrade", "head")
+    alembic.succeeds("downgrade", "-1")
+    whole.superuser.execute(change)
+    result = alembic(*GIVE_BACK)
+    assert result.code == 1
+    for words in told:
+        assert words in result.err
+    assert whole.owner.value("select version_num from montoit.alembic_version") == boundary
+    whole.superuser.execute(remedy)
+    alembic.succeeds(*GIVE_BACK)
+    whole.superuser.execute("drop owned by reporting; drop role reporting")

@@ -56,35 +56,6 @@ comment on table montoit.administrators is
 alter table montoit.administrators enable row level security;
 revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
-create table if not exists montoit.adopted_tables (
-    table_name text not null,
-    own_rows text default 'false' not null,
-    columns text[] not null,
-    indexes text[] not null,
-    constraints text[] not null,
-    adopted_at timestamptz default now() not null,
-    constraint adopted_tables_pkey primary key (table_name)
-);
-comment on table montoit.adopted_tables is
-    'Tables that were there before us, with what they had; `downgrade base` gives them back.';
-comment on column montoit.adopted_tables.own_rows is 'Condition, in SQL, of the rows that are ours and go.';
-
-create table if not exists montoit.adoption_steps (
-    id integer generated always as identity not null,
-    table_name text not null,
-    object text not null,
-    undo text not null,
-    told text,
-    constraint adoption_steps_pkey primary key (id)
-);
-comment on table montoit.adoption_steps is
-    'What was done to adopted tables, each step with the statement that undoes it; the last one goes first.';
-comment on column montoit.adoption_steps.told is 'What operators read of it; null: nothing.';
-
-alter table montoit.adopted_tables enable row level security;
-alter table montoit.adoption_steps enable row level security;
-revoke all on table montoit.adopted_tables, montoit.adoption_steps from public, anon, authenticated, service_role;
-revoke all on sequence montoit.adoption_steps_id_seq from public, anon, authenticated, service_role;
 
 alter table montoit.alembic_version enable row level security;
 revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;
@@ -97,11 +68,6 @@ FUNCTIONS = (
     "roles_of",
     "touch_updated_at",
     "refuse_to_lose_rows",
-    "adopt",
-    "fill_nulls",
-    "settle",
-    "settled",
-    "give_back",
 )
 
 
@@ -110,7 +76,7 @@ def upgrade() -> None:
     run(API_ROLES)
     run(SCHEMA)
     for function in FUNCTIONS:
-        run_file(f"{function}_v01")
+        run_file(f"identity/{function}_v01")
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
     for function in CALLED_BY_API_ROLES:
         run(f"grant execute on function montoit.{function} to anon, authenticated, service_role;")
@@ -124,8 +90,6 @@ def downgrade() -> None:
         run(f"drop function montoit.{function};")
     run(
         """
-        drop table montoit.adoption_steps;
-        drop table montoit.adopted_tables;
         drop table montoit.administrators;
         comment on schema montoit is null;
         revoke usage on schema montoit from anon, authenticated, service_role;

@@ -1,5 +1,9 @@
 """Feature flags, their history and overrides."""
 
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
 from montoit_db.deploy.statements import KEEP_ROLLOUT, is_allowed, refuse_to_lose_rows, run, run_file
 
 revision = "0003"
@@ -8,85 +12,20 @@ adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 
-TABLES = """
-create table montoit.feature_flags (
-    id uuid default gen_random_uuid() not null,
-    key text not null,
-    name text not null,
-    description text,
-    category text not null,
-    is_enabled boolean default false not null,
-    requires_credentials boolean default false not null,
-    credentials_status text default 'not_configured' not null,
-    rollout_percentage integer default 0 not null,
-    allowed_roles text[] default '{}'::text[] not null,
-    metadata jsonb default '{}'::jsonb not null,
-    created_at timestamptz default now() not null,
-    updated_at timestamptz default now() not null,
-    created_by uuid,
-    updated_by uuid,
-    constraint feature_flags_pkey primary key (id),
-    constraint feature_flags_key_key unique (key),
-    constraint feature_flags_credentials_status_check
-        check (credentials_status in ('not_configured', 'sandbox', 'production')),
-    constraint feature_flags_rollout_percentage_check check (rollout_percentage between 0 and 100)
-);
-comment on table montoit.feature_flags is 'Capabilities of the platform, each served to a share of its users.';
-comment on column montoit.feature_flags.key is 'Stable name that callers ask for.';
-comment on column montoit.feature_flags.name is 'Name that operators read, in French.';
-comment on column montoit.feature_flags.description is 'What it does; null: the name says it.';
-comment on column montoit.feature_flags.credentials_status is
-    'Environment whose credentials serve the flag; not_configured blocks one that requires them.';
-comment on column montoit.feature_flags.rollout_percentage is
-    'Share of users in percent; counts only while is_enabled.';
-comment on column montoit.feature_flags.allowed_roles is 'Roles that may use it; empty: everyone.';
-comment on column montoit.feature_flags.created_by is 'User who made it; null: a migration.';
-comment on column montoit.feature_flags.updated_by is 'User who changed it last; null: a migration.';
-create table montoit.feature_flag_history (
-    id uuid default gen_random_uuid() not null,
-    feature_flag_id uuid not null,
-    flag_key text not null,
-    action text not null,
-    previous_value jsonb,
-    new_value jsonb,
-    changed_by uuid,
-    actor text not null,
-    changed_at timestamptz default now() not null,
-    reason text,
-    constraint feature_flag_history_pkey primary key (id),
-    constraint feature_flag_history_action_check
-        check (action in ('created', 'enabled', 'disabled', 'updated', 'deleted'))
-);
-create index idx_feature_flag_history_feature_flag_id_changed_at
-    on montoit.feature_flag_history (feature_flag_id, changed_at);
-comment on table montoit.feature_flag_history is
-    'Every change of a feature flag: who, what and why. Written by a trigger only.';
-comment on column montoit.feature_flag_history.feature_flag_id is 'No foreign key: history outlives the flag.';
-comment on column montoit.feature_flag_history.previous_value is 'The row before; null: it was created.';
-comment on column montoit.feature_flag_history.new_value is 'The row after; null: it was deleted.';
-comment on column montoit.feature_flag_history.changed_by is 'The JWT''s user; null: nobody signed in.';
-comment on column montoit.feature_flag_history.actor is 'Database role that made the change.';
-comment on column montoit.feature_flag_history.reason is 'Why, where the author said so.';
+SERVICES = (
+    "intouch_payment", "orange_money", "mtn_money", "moov_money", "wave_payment", "sms_notifications",
+    "whatsapp_notifications",
+)  # fmt: skip
 
-create table montoit.feature_flag_overrides (
-    id uuid default gen_random_uuid() not null,
-    feature_flag_id uuid not null,
-    user_id uuid not null,
-    is_enabled boolean not null,
-    reason text,
-    expires_at timestamptz,
-    created_at timestamptz default now() not null,
-    created_by uuid,
-    constraint feature_flag_overrides_pkey primary key (id),
-    constraint feature_flag_overrides_feature_flag_id_user_id_key unique (feature_flag_id, user_id),
-    constraint feature_flag_overrides_feature_flag_id_fkey
-        foreign key (feature_flag_id) references montoit.feature_flags (id) on delete cascade
-);
-comment on table montoit.feature_flag_overrides is 'A flag''s answer for one user, whatever its rollout says.';
-comment on column montoit.feature_flag_overrides.expires_at is 'End of the exception; null: never.';
-comment on column montoit.feature_flag_overrides.created_by is 'User who made it; null: a migration.';
-select montoit.settle('feature_flags', 'feature_flag_history', 'feature_flag_overrides');
+# What the statements below go by: whether shares of 0 % are kept, and InTouch's keys.
+SETTINGS = """
+select set_config('montoit.keep_rollout', '{keep_rollout}', true),
+    set_config('montoit.services', '{{{services}}}', true);
+"""
 
+LOCK = "select montoit.lock_tables(array['feature_flag_history', 'feature_flag_overrides', 'feature_flags']);"
+
+CLOSE = """
 alter table public.feature_flags enable row level security;
 alter table public.feature_flag_history enable row level security;
 alter table public.feature_flag_overrides enable row level security;
@@ -96,18 +35,26 @@ revoke all on table public.feature_flags, public.feature_flag_history, public.fe
 
 # Before the trigger exists: seeding is no change, and leaves no history. Of a platform that has its own flags, only
 # InTouch's are our business: one that was removed there must not come back.
-SEED = """
+SEED = r"""
 with seeded as (
     insert into public.feature_flags
         (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
     select key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage
     from montoit.feature_flag_seed
-    where not exists (select from public.feature_flags) or key in (
-        'intouch_payment', 'orange_money', 'mtn_money', 'moov_money', 'wave_payment',
-        'sms_notifications', 'whatsapp_notifications'
-    )
+    where not exists (select from public.feature_flags) or key = any (current_setting('montoit.services')::text[])
     on conflict (key) do nothing
-    returning key
+    returning key, is_enabled
+),
+told as (
+    insert into montoit.adoption_steps (stage, table_name, object, undo, told)
+    select
+        'access', 'feature_flags', 'flags of ours', 'select',
+        case when count(*) = 1 then 'flag ajouté et actif, la plateforme n''en avait aucun : '
+            else count(*) || ' flags ajoutés et actifs, la plateforme n''en avait aucun : ' end
+            || string_agg(key || case when key like 'ai\_%' then ' (payant à l''appel)' else '' end, ', ' order by key)
+    from seeded
+    where is_enabled and exists (select from montoit.adopted_tables)
+    having count(*) > 0
 )
 update montoit.adopted_tables
 set own_rows = case table_name
@@ -142,42 +89,147 @@ grant execute on function
 
 
 def before_upgrade() -> None:
-    """Look at the tables that are there before anything is written."""
+    """Refuse an answer that is none before anything is written."""
     is_allowed(KEEP_ROLLOUT)
-    run_file("refuse_existing_tables_v01")  # again: tables may have come since 0002
 
 
 def upgrade() -> None:
     """Create the tables, fill in the flags, start to keep history, then open what each role may see."""
-    run(f"select set_config('montoit.keep_rollout', '{'yes' if is_allowed(KEEP_ROLLOUT) else 'no'}', true);")
-    run(TABLES)
-    run_file("feature_flag_seed_v01")
-    run_file("adopt_feature_flags_v01")
+    run("select montoit.look_again('feature_flags', 'feature_flag_history', 'feature_flag_overrides');")
+    run(
+        SETTINGS.format(
+            keep_rollout="yes" if is_allowed(KEEP_ROLLOUT) else "no",
+            services=",".join(SERVICES),
+        )
+    )
+    run_file("platform/fill_history_v01")
+    run(LOCK)
+    run("select montoit.take_over_access('feature_flags', 'feature_flag_history', 'feature_flag_overrides');")
+    create_tables()
+    run(CLOSE)
+    run_file("flags/feature_flag_seed_v01")
+    run_file("platform/adopt_flags_v01")
     run(SEED)
-    run_file("record_flag_change_v01")
+    run_file("flags/record_flag_change_v01")
     run(TRIGGERS)
-    run_file("feature_flags_policies_v01")
-    run_file("bucket_v01")
-    run_file("check_flag_v01")
-    run_file("check_flags_v01")
-    run_file("check_feature_flag_v01")
-    run_file("check_feature_flags_v01")
+    run_file("flags/feature_flags_policies_v01")
+    run_file("flags/bucket_v01")
+    run_file("flags/check_flag_v01")
+    run_file("flags/check_flags_v01")
+    run_file("flags/check_feature_flag_v01")
+    run_file("flags/check_feature_flags_v01")
     run(FUNCTION_GRANTS)
-    run("select montoit.settled('feature_flags', 'feature_flag_history', 'feature_flag_overrides');")
+
+
+def create_tables() -> None:
+    """Create what the platform does not have."""
+    op.create_table(
+        "feature_flags",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        sa.Column("key", sa.Text, nullable=False, comment="Stable name that callers ask for."),
+        sa.Column("name", sa.Text, nullable=False, comment="Name that operators read, in French."),
+        sa.Column("description", sa.Text, comment="What it does; null: the name says it."),
+        sa.Column("category", sa.Text, nullable=False),
+        sa.Column("is_enabled", sa.Boolean, server_default=sa.false(), nullable=False),
+        sa.Column("requires_credentials", sa.Boolean, server_default=sa.false(), nullable=False),
+        sa.Column(
+            "credentials_status",
+            sa.Text,
+            server_default="not_configured",
+            nullable=False,
+            comment="Environment whose credentials serve the flag; not_configured blocks one that requires them.",
+        ),
+        sa.Column(
+            "rollout_percentage",
+            sa.Integer,
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Share of users in percent; counts only while is_enabled.",
+        ),
+        sa.Column(
+            "allowed_roles",
+            sa.ARRAY(sa.Text),
+            server_default=sa.text("'{}'::text[]"),
+            nullable=False,
+            comment="Roles that may use it; empty: everyone.",
+        ),
+        sa.Column("metadata", JSONB, server_default=sa.text("'{}'::jsonb"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("created_by", sa.Uuid, comment="User who made it; null: a migration."),
+        sa.Column("updated_by", sa.Uuid, comment="User who changed it last; null: a migration."),
+        sa.PrimaryKeyConstraint("id", name="feature_flags_pkey"),
+        sa.UniqueConstraint("key", name="feature_flags_key_key"),
+        sa.CheckConstraint(
+            "credentials_status in ('not_configured', 'sandbox', 'production')",
+            name="feature_flags_credentials_status_check",
+        ),
+        sa.CheckConstraint("rollout_percentage between 0 and 100", name="feature_flags_rollout_percentage_check"),
+        comment="Capabilities of the platform, each served to a share of its users.",
+        schema="public",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "feature_flag_history",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        sa.Column("feature_flag_id", sa.Uuid, nullable=False, comment="No foreign key: history outlives the flag."),
+        sa.Column("flag_key", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("previous_value", JSONB, comment="The row before; null: it was created."),
+        sa.Column("new_value", JSONB, comment="The row after; null: it was deleted."),
+        sa.Column("changed_by", sa.Uuid, comment="The JWT's user; null: nobody signed in."),
+        sa.Column("actor", sa.Text, nullable=False, comment="Database role that made the change."),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("reason", sa.Text, comment="Why, where the author said so."),
+        sa.PrimaryKeyConstraint("id", name="feature_flag_history_pkey"),
+        sa.CheckConstraint(
+            "action in ('created', 'enabled', 'disabled', 'updated', 'deleted')",
+            name="feature_flag_history_action_check",
+        ),
+        comment="Every change of a feature flag: who, what and why. Written by a trigger only.",
+        schema="public",
+        if_not_exists=True,
+    )
+    op.create_index(
+        "idx_feature_flag_history_feature_flag_id_changed_at",
+        "feature_flag_history",
+        ["feature_flag_id", "changed_at"],
+        schema="public",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "feature_flag_overrides",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        sa.Column("feature_flag_id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("is_enabled", sa.Boolean, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("expires_at", sa.DateTime(timezone=True), comment="End of the exception; null: never."),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("created_by", sa.Uuid, comment="User who made it; null: a migration."),
+        sa.PrimaryKeyConstraint("id", name="feature_flag_overrides_pkey"),
+        sa.UniqueConstraint("feature_flag_id", "user_id", name="feature_flag_overrides_feature_flag_id_user_id_key"),
+        sa.ForeignKeyConstraint(
+            ["feature_flag_id"],
+            ["public.feature_flags.id"],
+            name="feature_flag_overrides_feature_flag_id_fkey",
+            ondelete="CASCADE",
+        ),
+        comment="A flag's answer for one user, whatever its rollout says.",
+        schema="public",
+        if_not_exists=True,
+    )
 
 
 def downgrade() -> None:
     """Drop them, once nobody can write to them and they hold nothing but the seed."""
-    run(
-        "lock table public.feature_flags, public.feature_flag_history, public.feature_flag_overrides "
-        "in access exclusive mode;"
-    )
+    run(LOCK)
     refuse_to_lose_rows()
     run(
         """
-        select montoit.give_back('feature_flag_overrides');
-        select montoit.give_back('feature_flag_history');
-        select montoit.give_back(
+        select montoit.hand_back('feature_flag_overrides');
+        select montoit.hand_back('feature_flag_history');
+        select montoit.hand_back(
             'feature_flags', 'public.check_feature_flag(text, uuid)', 'public.check_feature_flags(uuid)'
         );
         drop function montoit.check_flags;

@@ -1,5 +1,9 @@
 """Credentials of the services."""
 
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
 from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0004"
@@ -8,35 +12,9 @@ adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 
-TABLE = """
-create table montoit.api_keys (
-    id uuid default gen_random_uuid() not null,
-    service_name text not null,
-    key_name text not null,
-    key_value text,
-    secret_id uuid,
-    endpoint text,
-    environment text default 'sandbox' not null,
-    is_active boolean default true not null,
-    metadata jsonb default '{}'::jsonb not null,
-    last_used_at timestamptz,
-    created_at timestamptz default now() not null,
-    updated_at timestamptz default now() not null,
-    constraint api_keys_pkey primary key (id),
-    constraint api_keys_service_name_key_name_environment_key unique (service_name, key_name, environment),
-    constraint api_keys_secret_id_key unique (secret_id),
-    constraint api_keys_environment_check check (environment in ('sandbox', 'production')),
-    constraint api_keys_one_store_check check (key_value is null or secret_id is null)
-);
-comment on table montoit.api_keys is
-    'Credentials of the services that the platform calls. For the service role alone.';
-comment on column montoit.api_keys.key_value is 'The secret itself; null: it is in the Vault, see secret_id.';
-comment on column montoit.api_keys.secret_id is 'The secret''s id in the Vault; null: it is in key_value.';
-comment on column montoit.api_keys.endpoint is 'Root of the service''s API.';
-comment on column montoit.api_keys.last_used_at is 'Last read by a caller; null: never.';
+LOCK = "select montoit.lock_tables(array['api_keys']);"
 
-select montoit.settle('api_keys');
-
+CLOSE = """
 alter table public.api_keys enable row level security;
 revoke all on table public.api_keys from public, anon, authenticated, service_role;
 
@@ -68,29 +46,56 @@ $$;
 
 def upgrade() -> None:
     """Create the table, open what each role may see, and add the functions that fill and read it."""
-    run(TABLE)
-    run_file("keep_credential_v01")
-    run_file("adopt_api_keys_v01")
-    run_file("api_keys_policies_v01")
-    run_file("read_credentials_v01")
-    run_file("raise_without_values_v01")
-    run_file("given_credentials_v01")
-    run_file("store_credentials_v01")
-    run_file("verify_credentials_v01")
-    run_file("switch_off_v01")
-    run_file("get_api_keys_v01")
+    run("select montoit.look_again('api_keys');")
+    run(LOCK)
+    run("select montoit.take_over_access('api_keys');")
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        sa.Column("service_name", sa.Text, nullable=False),
+        sa.Column("key_name", sa.Text, nullable=False),
+        sa.Column("key_value", sa.Text, comment="The secret itself; null: it is in the Vault, see secret_id."),
+        sa.Column("secret_id", sa.Uuid, comment="The secret's id in the Vault; null: it is in key_value."),
+        sa.Column("endpoint", sa.Text, comment="Root of the service's API."),
+        sa.Column("environment", sa.Text, server_default="sandbox", nullable=False),
+        sa.Column("is_active", sa.Boolean, server_default=sa.true(), nullable=False),
+        sa.Column("metadata", JSONB, server_default=sa.text("'{}'::jsonb"), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), comment="Last read by a caller; null: never."),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="api_keys_pkey"),
+        sa.UniqueConstraint(
+            "service_name", "key_name", "environment", name="api_keys_service_name_key_name_environment_key"
+        ),
+        sa.UniqueConstraint("secret_id", name="api_keys_secret_id_key"),
+        sa.CheckConstraint("environment in ('sandbox', 'production')", name="api_keys_environment_check"),
+        sa.CheckConstraint("key_value is null or secret_id is null", name="api_keys_one_store_check"),
+        comment="Credentials of the services that the platform calls. For the service role alone.",
+        schema="public",
+        if_not_exists=True,
+    )
+    run(CLOSE)
+    run_file("credentials/keep_credential_v01")
+    run_file("credentials/api_keys_policies_v01")
+    run_file("credentials/adopted_api_keys_v01")
+    run_file("credentials/read_credentials_v01")
+    run_file("credentials/raise_without_values_v01")
+    run_file("credentials/given_credentials_v01")
+    run_file("credentials/store_credentials_v01")
+    run_file("credentials/verify_credentials_v01")
+    run_file("credentials/switch_off_v01")
+    run_file("credentials/get_api_keys_v01")
     run(GRANTS)
-    run("select montoit.settled('api_keys');")
 
 
 def downgrade() -> None:
     """Drop them, once nobody can write to the table and it is empty or may be lost."""
-    run("lock table public.api_keys in access exclusive mode;")
+    run(LOCK)
     refuse_to_lose_rows()
     run(DROP_SECRETS)
     run(
         """
-        select montoit.give_back('api_keys', 'public.get_api_keys(text)');
+        select montoit.hand_back('api_keys', 'public.get_api_keys(text)');
         drop function montoit.switch_off;
         drop function montoit.verify_credentials;
         drop function montoit.store_credentials;

@@ -1,5 +1,9 @@
 """Logs of payments, SMS and WhatsApp."""
 
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
 from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0005"
@@ -8,88 +12,8 @@ adopts_tables = True
 
 before_downgrade = refuse_to_lose_rows
 
-# Columns of a fixed size come first, then what every count looks at: a row is read up to the last column that is asked
-# for, and without gaps it is a few bytes shorter.
-TABLES = """
-create table montoit.payment_logs (
-    id uuid default gen_random_uuid() not null,
-    user_id uuid,
-    created_at timestamptz default now() not null,
-    updated_at timestamptz default now() not null,
-    amount integer not null,
-    status_code integer,
-    provider text default 'intouch' not null,
-    status text default 'pending' not null,
-    payment_method text not null,
-    phone_number text,
-    partner_transaction_id text not null,
-    intouch_transaction_id text,
-    status_message text,
-    raw_response jsonb,
-    raw_callback jsonb,
-    constraint payment_logs_pkey primary key (id),
-    constraint payment_logs_partner_transaction_id_key unique (partner_transaction_id),
-    constraint payment_logs_amount_check check (amount > 0),
-    constraint payment_logs_payment_method_check
-        check (payment_method in ('orange_money', 'mtn_money', 'moov_money', 'wave')),
-    constraint payment_logs_status_check
-        check (status in ('pending', 'processing', 'success', 'failed', 'cancelled'))
-);
-comment on table montoit.payment_logs is 'Mobile-money payments asked of InTouch.';
-comment on column montoit.payment_logs.amount is 'FCFA.';
-comment on column montoit.payment_logs.phone_number is 'Payer''s number; null: not given.';
-comment on column montoit.payment_logs.intouch_transaction_id is 'InTouch''s reference; null: none yet.';
-comment on column montoit.payment_logs.raw_callback is 'InTouch''s call back; null: none yet.';
-
-create table montoit.sms_logs (
-    id uuid default gen_random_uuid() not null,
-    user_id uuid,
-    created_at timestamptz default now() not null,
-    status_code integer,
-    provider text default 'intouch' not null,
-    status text default 'pending' not null,
-    phone_number text not null,
-    message text not null,
-    type text default 'general' not null,
-    partner_transaction_id text not null,
-    intouch_sms_id text,
-    status_message text,
-    raw_response jsonb,
-    constraint sms_logs_pkey primary key (id),
-    constraint sms_logs_partner_transaction_id_key unique (partner_transaction_id),
-    constraint sms_logs_status_check check (status in ('pending', 'sent', 'delivered', 'failed'))
-);
-comment on table montoit.sms_logs is 'SMS sent through InTouch.';
-comment on column montoit.sms_logs.intouch_sms_id is 'InTouch''s reference; null: none yet.';
-
-create table montoit.whatsapp_logs (
-    id uuid default gen_random_uuid() not null,
-    user_id uuid,
-    created_at timestamptz default now() not null,
-    sent_at timestamptz,
-    delivered_at timestamptz,
-    read_at timestamptz,
-    updated_at timestamptz default now() not null,
-    status_code integer,
-    provider text default 'intouch' not null,
-    status text default 'pending' not null,
-    phone_number text not null,
-    message text not null,
-    type text default 'general' not null,
-    partner_transaction_id text not null,
-    intouch_message_id text,
-    status_message text,
-    raw_response jsonb,
-    raw_callback jsonb,
-    constraint whatsapp_logs_pkey primary key (id),
-    constraint whatsapp_logs_partner_transaction_id_key unique (partner_transaction_id),
-    constraint whatsapp_logs_status_check
-        check (status in ('pending', 'sent', 'delivered', 'read', 'failed'))
-);
-comment on table montoit.whatsapp_logs is 'WhatsApp messages sent through InTouch.';
-comment on column montoit.whatsapp_logs.intouch_message_id is 'InTouch''s reference; null: none yet.';
-comment on column montoit.whatsapp_logs.raw_callback is 'InTouch''s call back; null: none yet.';
-"""
+LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
+LOCK = "select montoit.lock_tables(array['payment_logs', 'sms_logs', 'whatsapp_logs']);"
 
 TRIGGERS = """
 create or replace trigger touch_updated_at before update on public.payment_logs
@@ -98,39 +22,141 @@ create or replace trigger touch_updated_at before update on public.whatsapp_logs
     for each row execute function montoit.touch_updated_at();
 """
 
-# What the three have in common.
-COMMENTS = """
-comment on column montoit.{table}.user_id is 'Whom it concerns; null: nobody signed in.';
-comment on column montoit.{table}.partner_transaction_id is 'Our own reference.';
-comment on column montoit.{table}.status_code is 'InTouch''s code; null: no answer yet.';
-comment on column montoit.{table}.status_message is 'InTouch''s words; null: no answer yet.';
-comment on column montoit.{table}.raw_response is 'InTouch''s answer; null: none yet.';
-"""
-
 CLOSE = """
 alter table public.{table} enable row level security;
 revoke all on table public.{table} from public, anon, authenticated, service_role;
 """
 
-LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
-
 
 def upgrade() -> None:
     """Create the tables, and open what each role may see."""
-    run(TABLES)
-    for table in LOGS:
-        run(COMMENTS.format(table=table))
-    run("select montoit.settle('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    run("select montoit.look_again('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    run(LOCK)
+    run("select montoit.take_over_access('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    create_tables()
     run(TRIGGERS)
     for table in LOGS:
         run(CLOSE.format(table=table))
-    run_file("service_logs_policies_v01")
-    run("select montoit.settled('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    run_file("logs/service_logs_policies_v01")
+    run_file("logs/unfinished_logs_v01")
+    run("revoke all on function montoit.unfinished_logs from public, anon, authenticated, service_role;")
+
+
+# Columns of a fixed size come first, then what every count looks at: a row is read up to the last column that is asked
+# for, and without gaps it is a few bytes shorter.
+def create_tables() -> None:
+    """Create what the platform does not have."""
+    op.create_table(
+        "payment_logs",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        user_id(),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("amount", sa.Integer, nullable=False, comment="FCFA."),
+        *answer_code(),
+        sa.Column("payment_method", sa.Text, nullable=False),
+        sa.Column("phone_number", sa.Text, comment="Payer's number; null: not given."),
+        reference(),
+        sa.Column("intouch_transaction_id", sa.Text, comment="InTouch's reference; null: none yet."),
+        *answer(),
+        sa.Column("raw_callback", JSONB, comment="InTouch's call back; null: none yet."),
+        sa.PrimaryKeyConstraint("id", name="payment_logs_pkey"),
+        sa.UniqueConstraint("partner_transaction_id", name="payment_logs_partner_transaction_id_key"),
+        sa.CheckConstraint("amount > 0", name="payment_logs_amount_check"),
+        sa.CheckConstraint(
+            "payment_method in ('orange_money', 'mtn_money', 'moov_money', 'wave')",
+            name="payment_logs_payment_method_check",
+        ),
+        sa.CheckConstraint(
+            "status in ('pending', 'processing', 'success', 'failed', 'cancelled')", name="payment_logs_status_check"
+        ),
+        comment="Mobile-money payments asked of InTouch.",
+        schema="public",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "sms_logs",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        user_id(),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        *answer_code(),
+        *message(),
+        reference(),
+        sa.Column("intouch_sms_id", sa.Text, comment="InTouch's reference; null: none yet."),
+        *answer(),
+        sa.PrimaryKeyConstraint("id", name="sms_logs_pkey"),
+        sa.UniqueConstraint("partner_transaction_id", name="sms_logs_partner_transaction_id_key"),
+        sa.CheckConstraint("status in ('pending', 'sent', 'delivered', 'failed')", name="sms_logs_status_check"),
+        comment="SMS sent through InTouch.",
+        schema="public",
+        if_not_exists=True,
+    )
+    op.create_table(
+        "whatsapp_logs",
+        sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
+        user_id(),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True)),
+        sa.Column("delivered_at", sa.DateTime(timezone=True)),
+        sa.Column("read_at", sa.DateTime(timezone=True)),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        *answer_code(),
+        *message(),
+        reference(),
+        sa.Column("intouch_message_id", sa.Text, comment="InTouch's reference; null: none yet."),
+        *answer(),
+        sa.Column("raw_callback", JSONB, comment="InTouch's call back; null: none yet."),
+        sa.PrimaryKeyConstraint("id", name="whatsapp_logs_pkey"),
+        sa.UniqueConstraint("partner_transaction_id", name="whatsapp_logs_partner_transaction_id_key"),
+        sa.CheckConstraint(
+            "status in ('pending', 'sent', 'delivered', 'read', 'failed')", name="whatsapp_logs_status_check"
+        ),
+        comment="WhatsApp messages sent through InTouch.",
+        schema="public",
+        if_not_exists=True,
+    )
+
+
+def user_id() -> sa.Column[object]:
+    """Return the column of the user whom a log's row concerns."""
+    return sa.Column("user_id", sa.Uuid, comment="Whom it concerns; null: nobody signed in.")
+
+
+def reference() -> sa.Column[str]:
+    """Return the column of our own reference."""
+    return sa.Column("partner_transaction_id", sa.Text, nullable=False, comment="Our own reference.")
+
+
+def answer_code() -> tuple[sa.Column[object], ...]:
+    """Return InTouch's code, who was asked, and what came of it."""
+    return (
+        sa.Column("status_code", sa.Integer, comment="InTouch's code; null: no answer yet."),
+        sa.Column("provider", sa.Text, server_default="intouch", nullable=False),
+        sa.Column("status", sa.Text, server_default="pending", nullable=False),
+    )
+
+
+def message() -> tuple[sa.Column[str], ...]:
+    """Return what was sent, and to whom."""
+    return (
+        sa.Column("phone_number", sa.Text, nullable=False),
+        sa.Column("message", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, server_default="general", nullable=False),
+    )
+
+
+def answer() -> tuple[sa.Column[object], ...]:
+    """Return InTouch's answer."""
+    return (
+        sa.Column("status_message", sa.Text, comment="InTouch's words; null: no answer yet."),
+        sa.Column("raw_response", JSONB, comment="InTouch's answer; null: none yet."),
+    )
 
 
 def downgrade() -> None:
     """Drop them, once nobody can write to them and they are empty."""
-    run("lock table public.payment_logs, public.sms_logs, public.whatsapp_logs in access exclusive mode;")
+    run(LOCK)
     refuse_to_lose_rows()
     for table in reversed(LOGS):
-        run(f"select montoit.give_back('{table}');")
+        run(f"select montoit.hand_back('{table}');")
+    run("drop function montoit.unfinished_logs;")

@@ -12,11 +12,11 @@ before_downgrade = refuse_to_lose_rows
 def upgrade() -> None:
     """Do at once what empty and small logs lack, and one by one, while others write, what large adopted ones do."""
     run("set local statement_timeout = 0;")
-    run_file("finish_logs_v01")
-    run_alone("unfinished_logs")
+    run_file("logs/finish_logs_v01")
+    run_alone("select statement from montoit.unfinished_logs() order by step, table_name, statement")
 
 
 def downgrade() -> None:
     """Drop the indexes that are ours."""
     refuse_to_lose_rows()
-    run_file("drop_log_indexes_v01")
+    run_file("logs/drop_log_indexes_v01")

@@ -23,11 +23,11 @@ FUNCTIONS = ("intouch_daily", "estimated_costs")
 def upgrade() -> None:
     """Create the views; signed-in users may ask, and only administrators get an answer."""
     for function in FUNCTIONS:
-        run_file(f"{function}_v01")
+        run_file(f"monitoring/{function}_v01")
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
         run(f"grant execute on function montoit.{function} to authenticated, service_role;")
     for view in VIEWS:
-        run_file(f"{view}_v01")
+        run_file(f"monitoring/{view}_v01")
         run(f"revoke all on table public.{view} from public, anon, authenticated, service_role;")
         run(f"grant select on table public.{view} to authenticated, service_role;")
 

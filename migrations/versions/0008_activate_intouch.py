@@ -134,7 +134,8 @@ VERIFY_CREDENTIALS = f"""
 select montoit.verify_credentials(current_setting('montoit.environment'), {text_array([*CREDENTIALS])});
 """
 
-# A first activation reaches everyone; a later one keeps each flag's share; an ordered share wins over both.
+# A first activation reaches everyone; a later one keeps each flag's share, and so does the first one where the flag is
+# on already; an ordered share wins over both.
 SWITCH_ON = """
 do $$
 declare
@@ -148,7 +149,7 @@ begin
             service.category,
             coalesce(
                 nullif(current_setting('montoit.rollout_percentage'), '')::integer,
-                case when flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+                case when flag.is_enabled or flag.metadata ? 'activated_at' then flag.rollout_percentage end,
                 100
             ) as share,
             service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
 
-_INCLUDE = re.compile(r"^( *)-- include (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 
 
@@ -39,21 +39,23 @@ def run(sql: str) -> None:
 
 
 def run_file(name: str) -> None:
-    """Execute `sql/<name>.sql`. Where it says `-- include <part>`, `sql/<part>_part.sql` stands instead."""
+    """Execute `sql/<name>.sql`, `flags/bucket_v01`, say.
+
+    Where it says `-- include flags/who_asks`, `sql/flags/who_asks_part.sql` stands instead.
+    """
     run(_expanded(_read(name)))
 
 
-def run_alone(part: str) -> None:
-    """Execute, each outside of a transaction, the statements that the query `sql/<part>_part.sql` asks for.
+def run_alone(query: str) -> None:
+    """Execute, each outside of a transaction, the statements that `query` finds.
 
     That commits what the revision has done so far: all of it has to be such that it may be run again. With `--sql`
     nothing runs alone; the script ends with the list of these statements.
     """
     if context.is_offline_mode():
         return
-    query = f"{_read(f'{part}_part')} order by position, table_name, statement"
     rows = context.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True})
-    statements = rows.scalars("statement").all()
+    statements = rows.scalars().all()
     if not statements:
         return
     with context.get_context().autocommit_block():

@@ -10,11 +10,11 @@ declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
 begin
-    -- include who_asks
+    -- include flags/who_asks
     return (
         select coalesce(jsonb_object_agg(key, answer), '{}')
         from (
-            -- include flag_answers
+            -- include flags/flag_answers
         ) as answers
     );
 end;

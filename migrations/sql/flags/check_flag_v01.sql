@@ -11,10 +11,10 @@ declare
     me uuid;
     is_on boolean;
 begin
-    -- include who_asks
+    -- include flags/who_asks
     select answer into is_on
     from (
-        -- include flag_answers
+        -- include flags/flag_answers
     ) as answers
     where key = asked_key;
     return coalesce(is_on, false);

@@ -4,9 +4,9 @@ declare
     part record;
 begin
     for part in
-        -- include unfinished_logs
+        select * from montoit.unfinished_logs()
         where not is_large
-        order by position, table_name, statement
+        order by step, table_name, statement
     loop
         execute part.statement;
     end loop;

@@ -1,0 +1,58 @@
+-- A service's credentials as {key_name: value}: active ones, of its active environment (production where both
+-- are active); null where it has none. In an adopted table a service may have all of them in one document, `keys`, in a row
+-- without a key_name; ours win, and where all of ours are inactive, which is what a rollback leaves, the service has none.
+-- Called by Edge Functions with the service role: rpc('get_api_keys').
+create or replace function public.get_api_keys(service text)
+returns jsonb
+language plpgsql
+volatile
+set search_path = ''
+as $$
+declare
+    document jsonb;
+    keys jsonb;
+    is_ours boolean;
+    active_environment text;
+begin
+    select bool_or(k.key_name is not null), max(k.environment) filter (where k.key_name is not null and k.is_active)
+    into is_ours, active_environment
+    from public.api_keys as k where k.service_name = get_api_keys.service;
+    if is_ours and active_environment is null then
+        return null;
+    end if;
+
+    select to_jsonb(k) -> 'keys' into document
+    from public.api_keys as k
+    where k.service_name = get_api_keys.service and k.key_name is null and k.is_active;
+
+    if is_ours then
+        select jsonb_object_agg(c.key_name, c.value) into keys
+        from montoit.read_credentials(get_api_keys.service) as c
+        where c.is_active and c.value is not null and c.environment = active_environment;
+    end if;
+
+    -- Once a minute, never waiting for a row that somebody else holds, and nothing that the caller would miss: on a
+    -- read-only server, or where a trigger of somebody else fails, the credentials are read all the same.
+    if exists (
+        select from public.api_keys as k
+        where k.service_name = get_api_keys.service and k.is_active
+          and (k.key_name is null or k.environment = active_environment)
+          and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+    ) then
+        begin
+            update public.api_keys set last_used_at = now()
+            where id in (
+                select k.id from public.api_keys as k
+                where k.service_name = get_api_keys.service and k.is_active
+                  and (k.key_name is null or k.environment = active_environment)
+                  and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+                for no key update skip locked
+            );
+        exception
+            when others then
+                null;
+        end;
+    end if;
+    return case when document is null or keys is null then coalesce(document, keys) else document || keys end;
+end;
+$$;

@@ -1,0 +1,15 @@
+-- Takes one step of an adoption, and notes the statement that undoes it and what operators are told of it. `stage` says
+-- whose downgrade undoes it: 'tables' that of the revision that adopts, 'access' that of the table's own revision.
+create or replace function montoit.adopt(
+    stage text, table_name text, object text, redo text, undo text, told text default null
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    execute redo;
+    insert into montoit.adoption_steps (stage, table_name, object, undo, told)
+    values (adopt.stage, adopt.table_name, adopt.object, adopt.undo, adopt.told);
+end;
+$$;

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.commands import ROOT, Databases, facts, seconds
-from montoit_db import embedded
+from montoit_db.database import embedded
 
 LOGGED = (
     "log_min_duration_statement=0",

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from benchmarks.commands import ROOT, Databases, facts, seconds
 from benchmarks.load import load
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 from tests.database import Database
 from tests.generations import make_generation_b
 from tests.platforms import create_roles

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 
 ALL_AT_50 = """
 update public.feature_flags set is_enabled = true, credentials_status = 'sandbox', rollout_percentage = 50;

@@ -24,8 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

@@ -23,8 +23,7 @@ from pathlib import Path
 
 from benchmarks.adoption import make_platform
 from benchmarks.commands import ROOT, SETTINGS, Databases
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 from tests.database import Database
 
 STATE = """

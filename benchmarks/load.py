@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from benchmarks.commands import ROOT, Databases, facts, seconds
-from montoit_db import embedded
+from montoit_db.database import embedded
 
 SCRIPT = """\\set n random(1, 1000000000)
 select check_feature_flag('orange_money', ('00000000-0000-4000-8000-' || lpad(:n::text, 12, '0'))::uuid);

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.commands import ROOT, SETTINGS, Databases, facts, seconds
-from montoit_db import embedded
+from montoit_db.database import embedded
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

@@ -6,25 +6,26 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from montoit_db import deployment
-from montoit_db.deploy import autogenerate
+from montoit_db.deploy import autogenerate, deployment
+from montoit_db.deploy.failures import explained
 from montoit_db.deploy.revisions import VERSION_SCHEMA
+from montoit_db.deploy.words import let_revisions_object
 
 configure = partial(context.configure, version_table_schema=VERSION_SCHEMA)
 
 
 def run_offline() -> None:
     """Print the revisions as a script, one transaction for all of it; `%` stays `%`."""
-    from montoit_db import script  # noqa: PLC0415 -- only a script needs it
+    from montoit_db.deploy import offline  # noqa: PLC0415 -- only a script needs it
 
     configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
-        starting_rev=script.starting_revisions(context.config, context.script),
+        starting_rev=offline.starting_revisions(context.config, context.script),
     )
-    with script.framed(context.get_context()), context.begin_transaction():
-        script.begin(context.get_context())
-        deployment.prepare(context.get_context())
+    with offline.framed(context.get_context()), context.begin_transaction():
+        offline.begin(context.get_context())
+        let_revisions_object(context.get_context())
         context.run_migrations()
 
 
@@ -46,16 +47,16 @@ def run_online() -> None:
             connection=deploy.connection,
             transaction_per_migration=True,
             on_version_apply=deploy.record,
-            **autogenerate.options(deploy),
+            **autogenerate.options(deploy.compared),
         )
         deploy.run(context.get_context(), context.run_migrations)
-        deploy.tell(context.get_context())
+        deploy.show_outcome(context.get_context())
 
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
-with deployment.plain_errors(context.config):
+with explained(context.config):
     if context.is_offline_mode():
         run_offline()
     elif deployment.needs_no_database(context.config):

@@ -21,10 +21,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from montoit_db import __version__, database, monitoring, rollout, settings
+from montoit_db import __version__, database, settings
+from montoit_db.display import show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
-from montoit_db.intouch import report
+from montoit_db.flags import rollout
 from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.intouch.state import InTouchState, read
+from montoit_db.intouch.summary import summary
+from montoit_db.intouch.test_commands import test_commands
+from montoit_db.monitoring import read as monitoring
 from montoit_db.monitoring import terminal
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les p
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer's callback
     if wanted:
-        report.tell(f"montoit-db {__version__}")
+        show(f"montoit-db {__version__}")
         raise typer.Exit
 
 
@@ -82,11 +87,11 @@ def status(*, json_output: Json = False) -> None:
 
     with _errors():
         with database.connect() as connection:
-            state = report.read(connection)
+            state = read(connection)
             differing = _differing(connection, state)
         revision = revision_state(state.revisions)
         if json_output:
-            report.tell(
+            show(
                 json.dumps(
                     {
                         "revision": revision._asdict(),
@@ -100,9 +105,9 @@ def status(*, json_output: Json = False) -> None:
                 )
             )
         else:
-            report.tell(f"{report.summary(state)}\n{revision}")
+            show(f"{summary(state)}\n{revision}")
             if differing:
-                report.tell(
+                show(
                     f"Les credentials de l'environnement diffèrent de ceux de la base : {', '.join(differing)}.\n"
                     "Pour les enregistrer sans couper les services : montoit-db rotate"
                 )
@@ -112,19 +117,19 @@ def status(*, json_output: Json = False) -> None:
 @app.command()
 def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
-    from montoit_db import check as checking  # noqa: PLC0415
+    from montoit_db.deploy import preflight  # noqa: PLC0415
 
     with _errors():
-        findings = checking.check(schema_only=schema)
+        findings = preflight.look(schema_only=schema)
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
-        report.tell(json.dumps(document, ensure_ascii=False, indent=2))
+        show(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            report.tell(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
+            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
-                report.tell(f"   {finding.remedy}")
+                show(f"   {finding.remedy}")
     raise typer.Exit(
         UNUSABLE
         if "settings" in levels
@@ -146,11 +151,11 @@ def rotate(*, json_output: Json = False) -> None:
         with database.connect() as connection, connection.begin():
             changed = credentials.rotate(connection, order)
     if json_output:
-        report.tell(json.dumps({"environment": order.environment, "changed": changed}))
+        show(json.dumps({"environment": order.environment, "changed": changed}))
     elif changed:
-        report.tell(f"Credentials InTouch ({order.environment}) renouvelés : {', '.join(changed)}.")
+        show(f"Credentials InTouch ({order.environment}) renouvelés : {', '.join(changed)}.")
     else:
-        report.tell(f"Credentials InTouch ({order.environment}) : aucun n'a changé.")
+        show(f"Credentials InTouch ({order.environment}) : aucun n'a changé.")
 
 
 @app.command("rollout")
@@ -173,27 +178,27 @@ def roll_out(
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
             if not json_output:
-                report.tell(rollout.described(changes))
+                show(rollout.described(changes))
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
                 rollout.apply(connection, changes, history, waits)
     if json_output:
         document = {"applied": agreed, "reason": history, "flags": [change._asdict() for change in changes]}
-        report.tell(json.dumps(document, ensure_ascii=False, indent=2))
+        show(json.dumps(document, ensure_ascii=False, indent=2))
     elif todo:
-        report.tell(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
+        show(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
 
 
 def _agreed(*, ask: bool) -> bool:
     """Ask, where somebody is there to answer."""
     if not ask or sys.stdin is None or not sys.stdin.isatty():
-        report.tell("Rien n'est confirmé : ajoutez --yes.", error=True)
+        show("Rien n'est confirmé : ajoutez --yes.", error=True)
         return False
     try:
         answer: str = typer.prompt("Appliquer ? (oui/non)", default="non", err=True)
     except typer.Abort:  # Ctrl-C, or the end of the input
-        report.tell("", error=True)
+        show("", error=True)
         return False
     return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
@@ -226,11 +231,11 @@ def monitor(
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
     for line in alarms:  # first: whoever reads the rest may have seen enough
-        report.tell(line, error=True)
+        show(line, error=True)
     if json_output:
-        report.tell(json.dumps({**asdict(found), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+        show(json.dumps({**asdict(found), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
     else:
-        report.tell(terminal.rendered(found, colours=sys.stdout is not None and sys.stdout.isatty()))
+        show(terminal.rendered(found, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)
 
 
@@ -273,17 +278,17 @@ def _plain(value: object) -> object:
 
 
 @app.command("test-commands")
-def test_commands() -> None:
+def print_test_commands() -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
     with _errors():
         project = settings.supabase_url()
         with database.connect() as connection:
-            state = report.read(connection)
-    commands = report.test_commands(state, project)
+            state = read(connection)
+    commands = test_commands(state, project)
     if not commands:
         print("Aucun service InTouch n'est activé : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
         raise typer.Exit(NO)
-    report.tell(commands)
+    show(commands)
 
 
 def main() -> None:
@@ -296,7 +301,7 @@ def main() -> None:
     app()
 
 
-def _differing(connection: Connection, state: report.Report) -> tuple[str, ...]:
+def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
     """Return which credentials differ, where there are complete ones of the active environment to compare."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from montoit_db import embedded
-from montoit_db.database import engine_url
+from montoit_db.database import embedded, engine_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db import adoption
 from montoit_db.database import make_engine
+from montoit_db.deploy import adoption
 from tests.conftest import PRODUCTION, Alembic
 from tests.database import Database, pg_dump
 from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from montoit_db.database import engine_url, make_engine
-from montoit_db.deployment import LOCK_KEY
+from montoit_db.deploy.locks import LOCK_KEY
 from tests.conftest import PRODUCTION, SECRETS, Alembic
 from tests.database import Database, pg_dump
 from tests.platforms import OWNER, create_platform
@@ -151,18 +151,18 @@ def test_other_credentials(database_at: Callable[[str], Database]) -> None:
 def test_another_deployment_and_an_old_transaction(
     database_at: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from montoit_db import check as checking  # noqa: PLC0415
+    from montoit_db.deploy import preflight  # noqa: PLC0415
 
     database = database_at("0007")
     with make_engine(database.url).connect() as deployment:
         pid = deployment.exec_driver_sql(f"select pg_backend_pid() from pg_advisory_xact_lock({LOCK_KEY})").scalar_one()
         code, problems = check(database)
     assert (code, f"un autre est en cours (pid {pid}" in problems["Déploiement"][0]["message"]) == (1, True)
-    monkeypatch.setattr(checking, "OLD_TRANSACTION", 0)
+    monkeypatch.setattr(preflight, "OLD_TRANSACTION", 0)
     with make_engine(database.url).connect() as reader:
         pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()
         with make_engine(database.url).connect() as connection:
-            (found,) = checking._others(connection)  # noqa: SLF001
+            (found,) = preflight._others(connection)  # noqa: SLF001
     assert found.level == "problem"
     assert found.message.startswith(f"pid {pid} (idle in transaction, depuis 0 s, montoit-db ")
     assert found.remedy is not None

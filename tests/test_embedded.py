@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 from montoit_db.errors import MontoitError, UnreachableError
 from tests.conftest import ROOT, SANDBOX
 from tests.test_report import run
@@ -34,7 +33,7 @@ USER = """
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from montoit_db import embedded
+from montoit_db.database import embedded
 from montoit_db.database import make_engine
 with embedded.server(Path(sys.argv[1])) as server:
     with make_engine(server.url()).connect() as connection:

@@ -22,8 +22,7 @@ from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database as montoit_database
-from montoit_db import embedded
-from montoit_db.database import make_engine
+from montoit_db.database import embedded, make_engine
 from montoit_db.settings import DatabaseSettings, InTouchSettings
 from tests.conftest import PRODUCTION, ROOT, SECRETS
 from tests.database import Database

@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from montoit_db.database import make_engine
-from montoit_db.monitoring import (
+from montoit_db.monitoring import terminal
+from montoit_db.monitoring.page import page
+from montoit_db.monitoring.read import (
     MOST_DAYS,
     Cost,
     Day,
@@ -29,10 +31,8 @@ from montoit_db.monitoring import (
     alarms,
     masked,
     read,
-    terminal,
     without_phone_numbers,
 )
-from montoit_db.monitoring.page import page
 from tests.test_report import BIN, on, run
 
 if TYPE_CHECKING:

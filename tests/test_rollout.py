@@ -17,8 +17,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from montoit_db.database import make_engine
 from montoit_db.errors import RefusedError
+from montoit_db.flags import bucket, flags_for, is_enabled
+from montoit_db.flags.rollout import apply, described, plan
 from montoit_db.intouch.catalogue import SERVICES
-from montoit_db.rollout import apply, bucket, described, flags_for, is_enabled, plan
 from montoit_db.settings import DeploymentSettings
 from tests.conftest import ROOT
 from tests.test_access import OTHER, USER

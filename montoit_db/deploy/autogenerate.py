@@ -4,26 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from montoit_db.deploy.adoption import legacy_objects
 from montoit_db.deploy.revisions import SCHEMA, Tree, is_checkout
 from montoit_db.errors import MontoitError
+from montoit_db.intouch.catalogue import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alembic.operations import MigrationScript
     from alembic.runtime.migration import MigrationContext
-
-    from montoit_db.deployment import Deployment
+    from sqlalchemy import Connection
 
 MODELS_SCHEMA = "public"
 
 
-def options(deployment: Deployment) -> dict[str, Any]:
+class Filter:
+    """What of a database is compared with the models; it has to be told of adopted tables before."""
+
+    def __init__(self) -> None:
+        """Start with no table that is adopted."""
+        self._adopted: dict[str, frozenset[str]] = {}
+
+    def look_for_adopted_tables(self, connection: Connection) -> None:
+        """Note what the tables had that were there before us."""
+        self._adopted = legacy_objects(connection)
+
+    def __call__(
+        self,
+        obj: Any,  # noqa: ANN401 -- Alembic's hook
+        name: str | None,
+        kind: str,
+        reflected: bool,  # noqa: FBT001
+        other: Any,  # noqa: ANN401
+    ) -> bool:
+        """Tell autogenerate to look at our tables and the models' only: the platform has a hundred others.
+
+        Of a table that was adopted it overlooks what was there before us, and where null is allowed.
+        """
+        table = name if kind == "table" else obj.table.name
+        before = self._adopted.get(str(table))
+        if before is not None and kind != "table":
+            if kind == "column" and other is not None:
+                other.nullable = obj.nullable
+                other.comment = other.comment if obj.comment else None
+            elif name in before and (reflected or kind == "index"):
+                return False
+        return table in TABLES or not reflected or other is not None
+
+
+def options(chosen: Filter) -> dict[str, Any]:
     """Return what `context.configure` takes for comparing, and for placing a new revision."""
     return {
         "include_schemas": True,
         "include_name": is_looked_at,
-        "include_object": deployment.is_ours,
+        "include_object": chosen,
         "compare_server_default": True,
         "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         "process_revision_directives": place,

@@ -1,4 +1,4 @@
-"""The seven services and the six credentials (source: the operators' guide, docs/GUIDE.fr.md)."""
+"""The seven services and the six credentials (source: the operators' guide, docs/GUIDE.fr.md), and the seven tables."""
 
 from __future__ import annotations
 
@@ -36,4 +36,16 @@ CREDENTIALS = (
     Credential("partner_id", "INTOUCH_PARTNER_ID"),
     Credential("login_api", "INTOUCH_LOGIN_API"),
     Credential("password_api", "INTOUCH_PASSWORD_API"),
+)
+
+TABLES = frozenset(
+    {
+        "api_keys",
+        "feature_flag_history",
+        "feature_flag_overrides",
+        "feature_flags",
+        "payment_logs",
+        "sms_logs",
+        "whatsapp_logs",
+    }
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from montoit_db.deploy.statements import copy_values, refuse_missing_vault
 from montoit_db.errors import RefusedError
-from montoit_db.intouch import report
 from montoit_db.intouch.catalogue import CREDENTIALS
+from montoit_db.intouch.state import read
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -37,7 +37,7 @@ def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
         SettingsError: the Vault is asked for and not there.
 
     """
-    state = report.read(connection)
+    state = read(connection)
     if state.active_services == 0 or state.environment is None:
         raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
     if state.environment != order.environment:

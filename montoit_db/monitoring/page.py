@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from montoit_db.display import DASH, number, percent
 from montoit_db.errors import MontoitError
-from montoit_db.monitoring import columns
-from montoit_db.text import DASH, number, percent
+from montoit_db.monitoring.read import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from xml.etree.ElementTree import Element
 
-    from montoit_db.monitoring import Monitoring, Service
+    from montoit_db.monitoring.read import Monitoring, Service
 
 _LABELS = 7  # as many days as a phone has room to name
 

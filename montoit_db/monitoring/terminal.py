@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from montoit_db.monitoring import columns
-from montoit_db.text import number, percent
+from montoit_db.display import number, percent
+from montoit_db.monitoring.read import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from montoit_db.monitoring import Day, Monitoring, Service
+    from montoit_db.monitoring.read import Day, Monitoring, Service
 
 NARROW = 60  # columns, below which there is no room for bars
 _SUCCEEDED, _FAILED, _UNDER_WAY = "█", "▓", "░"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, Words, listed, says
-from montoit_db.deployment import LOCK_KEY, plan
+from montoit_db.deploy.locks import LOCK_KEY
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, listed, says
+from montoit_db.deploy.words import Words, planned
 from montoit_db.intouch.catalogue import SERVICES as SERVICES_OF_INTOUCH
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def framed(migration: MigrationContext) -> Iterator[None]:
     """
     words = Words(migration, None)
     activation = words.tree.activation.revision
-    steps = plan(migration)
+    steps = planned(migration)
     ups = {step.revision.revision: step.is_upgrade for step in steps}
     migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if ups.get(activation) else ""))
     yield
@@ -92,7 +93,7 @@ def begin(migration: MigrationContext) -> None:
             f"        create schema {VERSION_SCHEMA};\n"
             "    end if;\n"
         )
-    elif [step.revision.revision for step in plan(migration)] == [activation]:
+    elif [step.revision.revision for step in planned(migration)] == [activation]:
         rows = sorted({*start, activation} if tree.has_schema_branch else {activation})
         without = sorted({*start} - {activation} or {tree.fork})
         expected = f"current in ('{listed(rows)}', '{listed(without)}')"

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db import adoption, database, deployment
+from montoit_db import database
+from montoit_db.deploy import adoption, locks
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
-from montoit_db.intouch import credentials, report
+from montoit_db.intouch import credentials
+from montoit_db.intouch.catalogue import TABLES
+from montoit_db.intouch.state import InTouchState, read
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class Finding(NamedTuple):
     remedy: str | None = None
 
 
-def check(*, schema_only: bool = False) -> list[Finding]:
+def look(*, schema_only: bool = False) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
     With `schema_only` it is one that stops before the activation, and needs no credentials.
@@ -69,12 +72,12 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
     order = None
     for group in (DatabaseSettings, DeploymentSettings, InTouchSettings)[: 2 if schema_only else 3]:
         try:
-            read = group.from_environment()
+            values = group.from_environment()
         except SettingsError as error:
             problems.update(dict.fromkeys(error.problems))
         else:
-            if isinstance(read, InTouchSettings):
-                order = read
+            if isinstance(values, InTouchSettings):
+                order = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
     return findings or [Finding("Réglages", "ok", "complets")], order
 
@@ -88,7 +91,7 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
     yield _vault(connection, order)
     yield from _rights(connection)
-    state = report.read(connection)
+    state = read(connection)
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
@@ -181,7 +184,7 @@ select
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    names = {"tables": [*deployment.OUR_TABLES], "functions": [*adoption.FUNCTIONS]}
+    names = {"tables": [*TABLES], "functions": [*adoption.FUNCTIONS]}
     row = connection.exec_driver_sql(_RIGHTS, names).one()
     role, may_create_schema, may_create_tables, missing_roles, may_create_roles, others = row
     problems = [
@@ -237,7 +240,7 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
         yield Finding("Reprise", "warning", warning, remedy)
 
 
-def _revisions(state: report.Report) -> Finding:
+def _revisions(state: InTouchState) -> Finding:
     try:
         return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
@@ -246,10 +249,10 @@ def _revisions(state: report.Report) -> Finding:
 
 def _others(connection: Connection) -> Iterator[Finding]:
     """Look for another deployment, and for transactions that ours would wait for."""
-    busy = deployment.lock_holder(connection)
+    busy = locks.lock_holder(connection)
     if busy is not None:
         yield Finding("Déploiement", "problem", f"un autre est en cours ({busy})", "Attendez sa fin.")
-    old = [row for row in deployment.blockers(connection) if row.age is None or row.age >= OLD_TRANSACTION]
+    old = [row for row in locks.blockers(connection) if row.age is None or row.age >= OLD_TRANSACTION]
     for row in old:
         yield Finding(
             "Verrous",

@@ -1,56 +1,22 @@
-"""Who is in a flag's rollout, and changing its share of users."""
+"""Changing the share of users that flags are served to."""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
+from montoit_db.deploy.locks import who_blocks
+from montoit_db.display import number, shortened, shown
 from montoit_db.errors import RefusedError
-from montoit_db.text import number, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from sqlalchemy import Connection, Row
 
     from montoit_db.settings import DeploymentSettings
-
-BUCKETS = 10_000
-
-
-def bucket(flag_key: str, user_id: UUID) -> int:
-    """Return a user's place in a flag's rollout, 0 to 9999: in when it is below a hundred times the share in percent.
-
-    The same as `montoit.bucket()` in the database, and as the vectors of tests/vectors/buckets.json.
-    """
-    digest = sha256(f"{flag_key}:{user_id}".encode()).digest()
-    return int.from_bytes(digest[:7], "big") % BUCKETS
-
-
-def is_enabled(connection: Connection, key: str, user_id: UUID | None = None) -> bool:
-    """Return whether the flag `key` is on for a user; None asks for the caller. False where there is no such flag.
-
-    Raises:
-        sqlalchemy.exc.ProgrammingError: the caller may not ask for another user (SQLSTATE 42501).
-
-    """
-    question = "select public.check_feature_flag(%(key)s, %(user)s)"
-    return bool(connection.exec_driver_sql(question, {"key": key, "user": user_id}).scalar_one())
-
-
-def flags_for(connection: Connection, user_id: UUID | None = None) -> dict[str, bool]:
-    """Return the answers of all flags for a user, by key; None asks for the caller.
-
-    Raises:
-        sqlalchemy.exc.ProgrammingError: the caller may not ask for another user (SQLSTATE 42501).
-
-    """
-    answers = connection.exec_driver_sql("select public.check_feature_flags(%(user)s)", {"user": user_id})
-    return dict(answers.scalar_one())
 
 
 class Change(NamedTuple):
@@ -215,7 +181,4 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     except DBAPIError as error:
         if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
             raise
-        from montoit_db import deployment  # noqa: PLC0415 -- Alembic costs as much as the whole command
-
-        told = deployment.who_blocks(connection)
-        raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{told}") from None
+        raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{who_blocks(connection)}") from None

@@ -1,0 +1,103 @@
+"""An address becomes an engine and a connection: poolers, the embedded server, what failed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from montoit_db import __version__
+from montoit_db.database.failures import remedy
+from montoit_db.database.url import engine_url
+from montoit_db.errors import SettingsError, UnreachableError
+from montoit_db.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+    from sqlalchemy import URL, Connection, Engine
+
+_TRANSACTION_POOLER_PORT = "6543"
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine that keeps no connection and shows no parameter.
+
+    A transaction pooler (port 6543, or `?pgbouncer=true`) gets no prepared statements, which would not
+    survive from one of its transactions to the next.
+    """
+    ports = {str(url.port), *str(url.query.get("port", "")).split(",")}
+    pooled = _TRANSACTION_POOLER_PORT in ports or url.query.get("pgbouncer") == "true"
+    return create_engine(
+        url.difference_update_query(["pgbouncer"]),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "application_name": f"montoit-db {__version__}",
+            "client_encoding": "utf8",
+            **({"prepare_threshold": None} if pooled else {}),
+        },
+    )
+
+
+@contextmanager
+def connect(settings: DatabaseSettings | None = None) -> Iterator[Connection]:
+    """Open one connection to the database that the settings name, or to the embedded server.
+
+    Raises:
+        SettingsError: `DATABASE_URL` cannot be used.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
+    with located(settings) as url, connect_to(make_engine(url)) as connection:
+        yield connection
+
+
+@contextmanager
+def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
+    """Say where the database is; the embedded server runs for as long as this lasts.
+
+    Raises:
+        SettingsError: `DATABASE_URL` cannot be used.
+
+    """
+    settings = settings or DatabaseSettings.from_environment()
+    if settings.url is not None:
+        yield engine_url(settings.url)
+        return
+
+    from montoit_db.database import embedded  # noqa: PLC0415 -- only a trial pays for it
+
+    with embedded.server() as server:
+        print(f"PostgreSQL embarqué, données dans {server.home}", file=sys.stderr)  # noqa: T201
+        yield server.url()
+
+
+@contextmanager
+def connect_to(engine: Engine) -> Iterator[Connection]:
+    """Open one connection of `engine`.
+
+    Raises:
+        SettingsError: the address has a parameter that cannot be used, or the database is not in UTF-8.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        reason = str(error.orig).strip()
+        raise UnreachableError(f"Base de données injoignable : {reason}\n{remedy(reason)}") from None
+    except (ArgumentError, ProgrammingError, ValueError) as error:
+        reason = str(error.orig).strip() if isinstance(error, ProgrammingError) else "illisible"
+        raise SettingsError([f"DATABASE_URL : un de ses paramètres n'est pas valable ({reason})"]) from None
+    with connection:
+        session: psycopg.Connection[Any] = cast("Any", connection.connection.driver_connection)
+        encoding = session.info.parameter_status("server_encoding")
+        if encoding not in {"UTF8", None}:
+            raise SettingsError([f"DATABASE_URL : cette base est en {encoding}, il en faut une en UTF8"])
+        yield connection

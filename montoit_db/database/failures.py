@@ -1,0 +1,50 @@
+"""What the server and libpq say of a failure, in words that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg.errors import DependentObjectsStillExist
+from sqlalchemy.exc import DBAPIError
+
+
+def message(error: DBAPIError | psycopg.Error) -> str:
+    """Return what the server said, less its DETAIL, which may quote a whole row."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
+    if diagnostic is None or diagnostic.message_primary is None:
+        return f"La base de données a refusé ou coupé la connexion : {str(cause).strip()}"
+    lines = [f"La base de données a refusé (SQLSTATE {diagnostic.sqlstate}) : {diagnostic.message_primary}"]
+    if diagnostic.sqlstate == DependentObjectsStillExist.sqlstate:
+        lines.append("Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.")
+    elif diagnostic.message_hint:
+        lines.append(diagnostic.message_hint)
+    return "\n".join(lines)
+
+
+# What libpq and the server say, which has no code before there is a session: what it means, and what to do.
+_REMEDIES = (
+    (
+        r"failed to resolve host|could not translate host name|Name or service not known",
+        "Hôte : ce nom n'existe pas, ou seulement en IPv6 (Supabase en direct) ; depuis IPv4, prenez le pooler.",
+    ),
+    (
+        r"Connection refused|No such file or directory|unreachable|time[d]? ?out|No route to host",
+        "Hôte ou port : rien ne répond à cette adresse. Vérifiez le port, le pare-feu, et que le serveur tourne.",
+    ),
+    (r"(?i)\bssl\b|certificate|\btls\b", "TLS : vérifiez sslmode et sslrootcert dans DATABASE_URL."),
+    (r"FATAL: .*database \"", "Base : ce nom n'existe pas sur ce serveur. Créez-la, ou corrigez la fin de l'adresse."),
+    (
+        r"(?i)authentication|role \"|pg_hba|password",
+        "Authentification : vérifiez l'utilisateur et le mot de passe (caractères spéciaux encodés : @ s'écrit %40).",
+    ),
+)
+
+
+def remedy(reason: str) -> str:
+    """Return what to do about a connection that failed for `reason`."""
+    for pattern, remedy in _REMEDIES:
+        if re.search(pattern, reason):
+            return remedy
+    return "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."

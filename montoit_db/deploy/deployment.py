@@ -1,0 +1,262 @@
+"""What a deployment does around Alembic's own work: one at a time, bounded waits, the outcome shown."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from montoit_db import database
+from montoit_db.deploy import adoption
+from montoit_db.deploy.autogenerate import Filter
+from montoit_db.deploy.locks import exclusive, who_blocks
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, says
+from montoit_db.deploy.words import Words, let_revisions_object
+from montoit_db.display import show
+from montoit_db.errors import MontoitError
+from montoit_db.intouch.state import InTouchState, read
+from montoit_db.intouch.summary import nothing_to_do, summary
+from montoit_db.intouch.test_commands import test_commands
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
+    from sqlalchemy import Connection, Engine
+
+WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})  # as Alembic names their functions
+_FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
+_BYSTANDER = "montoit_bystander"  # marks connections that run no revision
+
+
+class Deployment:
+    """One run of an `alembic` command on a database."""
+
+    def __init__(self, engine: Engine, connection: Connection, settings: DeploymentSettings) -> None:
+        """Take the connection that the revisions run on, and its engine for the one that holds the lock."""
+        self.connection = connection
+        self.compared = Filter()
+        self._bystander = engine.execution_options(**{_BYSTANDER: True})
+        self._settings = settings
+        self._holder: Connection | None = None
+        self._steps: list[MigrationInfo] = []
+
+    def record(
+        self,
+        ctx: MigrationContext,  # noqa: ARG002 -- Alembic passes all four by name
+        step: MigrationInfo,
+        heads: object,  # noqa: ARG002
+        run_args: object,  # noqa: ARG002
+    ) -> None:
+        """Take note of one step, before it is committed: not without the lock.
+
+        Raises:
+            MontoitError: the connection that holds the lock is gone, and with it the lock.
+
+        """
+        if self._holder is not None:
+            try:
+                self._holder.exec_driver_sql("select 1")
+            except DBAPIError:
+                raise MontoitError(
+                    "La connexion qui garde le verrou du déploiement est coupée : la révision en cours est annulée. "
+                    "Relancez la commande."
+                ) from None
+        if not step.is_stamp:
+            self._steps.append(step)
+
+    def run(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
+        """Run what the command asks for: alone where it writes, and again where a lock was not to be had.
+
+        Raises:
+            MontoitError: another deployment, or somebody's lock, outlasted our patience; or a revision objected.
+
+        """
+        if migration.opts["fn"].__name__ not in WRITING:
+            migration.opts["dont_mutate"] = True
+            self._look(migration, run_migrations)
+            return
+        with self._alone():
+            words = Words(migration, self._state)
+            if let_revisions_object(migration) or words.verb.startswith("do_"):
+                make_version_schema(self.connection)
+            else:
+                migration.opts["dont_mutate"] = True
+            for pause in self._pauses():
+                try:
+                    with one_transaction(migration) if words.verb == "do_stamp" else nullcontext():
+                        run_migrations()
+                    break
+                except DBAPIError as error:
+                    if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
+                        raise
+                    self.connection.rollback()
+                    if pause is None or (self._steps and words.is_relative):
+                        raise MontoitError(self._who_blocks()) from None
+                    time.sleep(pause)
+            self.connection.rollback()
+
+    def _look(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
+        """Run a command that writes nothing to the database."""
+        if "revision_context" in migration.opts:
+            # Only `check` and `revision` compare; the ORM costs a deployment a tenth of its time.
+            from montoit_db.models import Base  # noqa: PLC0415
+
+            self.compared.look_for_adopted_tables(self.connection)
+            migration.opts["target_metadata"] = Base.metadata
+            # The path is empty: the models name their schema, and so does what is read from the database.
+            self.connection.dialect.default_schema_name = ""
+            Words(migration, None)
+        run_migrations()
+
+    def _state(self) -> InTouchState:
+        """Return what the database says of InTouch, and end the transaction that read it."""
+        state = read(self.connection)
+        self.connection.rollback()
+        return state
+
+    def _pauses(self) -> Iterator[float | None]:
+        """Yield how long to wait after each attempt, and None after the last."""
+        for number in range(self._settings.lock_retries):
+            yield _FIRST_RETRY * 2**number
+        yield None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the deployments' lock for as long as this lasts.
+
+        Raises:
+            MontoitError: another deployment outlasted our patience.
+
+        """
+        with exclusive(self._bystander, self._settings.deploy_timeout) as holder:
+            self._holder = holder
+            try:
+                yield
+            finally:
+                self._holder = None
+
+    def _who_blocks(self) -> str:
+        """Return the message about the sessions that hold locks on our tables."""
+        with database.connect_to(self._bystander) as connection:
+            sessions = who_blocks(connection)
+        return (
+            f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
+            f"{self._settings.lock_timeout:g} s ; la révision en cours n'a rien modifié.\n{sessions}"
+        )
+
+    def show_outcome(self, migration: MigrationContext) -> None:
+        """Print what was taken over, the state of InTouch where it went up or down, or that there was nothing to do.
+
+        All is committed by then, so that nothing here fails the deployment.
+        """
+        activation = Tree(migration.opts["script"]).activation.revision
+        switched = next((step for step in self._steps if step.up_revision_id == activation), None)
+        may_adopt = any(step.is_upgrade and says(step.up_revision, "adopts_tables") for step in self._steps)
+        idle = None if self._steps else migration.opts["fn"].verb if isinstance(migration.opts["fn"], Words) else None
+        if not (switched or may_adopt or idle in {"upgrade", "downgrade"}):
+            return
+        try:
+            state = read(self.connection)
+            adopted = adoption.done(self.connection) if may_adopt else {}
+        except DBAPIError as error:
+            print(  # noqa: T201
+                f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database.message(error)}\n"
+                "Voyez : montoit-db status",
+                file=sys.stderr,
+            )
+            return
+        if adopted:
+            show(adoption.summary(adopted) + "\n")
+        if idle == "upgrade":
+            show(nothing_to_do(state, DatabaseSettings.from_environment().environment))
+        elif idle == "downgrade" and not state.is_on:
+            show("Rien à faire : InTouch est déjà désactivé. Rien n'a été modifié.")
+        if switched is None:
+            return
+        if switched.is_upgrade:
+            show(summary(state))
+            show(test_commands(state, _ordered(migration).supabase_url))
+        else:
+            show(summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
+
+
+@contextmanager
+def deployment() -> Iterator[Deployment]:
+    """Open the connection that the revisions run on.
+
+    Every transaction on it starts with its timeouts, `set local`, so that a pooler keeps none of them; and the
+    server looks every second whether we are still there.
+
+    Raises:
+        SettingsError: `DATABASE_URL` or one of the waits cannot be used.
+        UnreachableError: nobody answers there, or we are not let in.
+
+    """
+    settings = DeploymentSettings.from_environment()
+    timeouts = (
+        f"set local lock_timeout = {round(1000 * settings.lock_timeout)};"
+        f"set local statement_timeout = {round(1000 * settings.deploy_timeout)};"
+        "set local client_connection_check_interval = 1000"
+    )
+    with database.located() as url:
+        engine = database.make_engine(url)
+
+        @event.listens_for(engine, "begin")
+        def set_timeouts(connection: Connection) -> None:
+            # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
+            if _BYSTANDER not in connection.get_execution_options():
+                # Revisions name every schema, and must not meet a function that somebody else put on the path.
+                connection.connection.cursor().execute("set local search_path = '';" + timeouts)
+
+        with database.connect_to(engine) as connection:
+            yield Deployment(engine, connection, settings)
+
+
+def needs_no_database(config: Config) -> bool:
+    """Tell whether the `alembic` command only looks at files: a plain `revision`, `merge`, `history`."""
+    options: Any = config.cmd_opts
+    if options is None:  # a program calls Alembic
+        return False
+    match options.cmd[0].__name__:
+        case "merge":
+            return True
+        case "revision":
+            return not options.autogenerate
+        case "history":
+            return not options.indicate_current and "current" not in (options.rev_range or "")
+    return False
+
+
+def make_version_schema(connection: Connection) -> None:
+    """Make the schema of the version table where the database has none; that needs a right, and is done once."""
+    exists = "select to_regnamespace(%(schema)s) is not null"
+    if not connection.exec_driver_sql(exists, {"schema": VERSION_SCHEMA}).scalar_one():
+        connection.exec_driver_sql(f"create schema {VERSION_SCHEMA}")
+        connection.commit()
+
+
+@contextmanager
+def one_transaction(migration: MigrationContext) -> Iterator[None]:
+    """Commit all steps of a command together, so that a kill leaves no half of them."""
+    migration._transaction_per_migration = False  # noqa: SLF001 -- a test fails when the name is gone
+    with migration.begin_transaction():
+        yield
+
+
+def _ordered(migration: MigrationContext) -> InTouchSettings:
+    """Return the settings that the activation was checked with.
+
+    They are read once: a secret may come from a pipe.
+    """
+    order = migration.config.attributes["order"] if migration.config else None
+    if not isinstance(order, InTouchSettings):
+        raise TypeError("the activation ran without its before_upgrade")
+    return order

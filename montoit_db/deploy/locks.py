@@ -1,0 +1,116 @@
+"""One deployment at a time, and who holds the locks that it waits for."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from montoit_db.database import connect_to
+from montoit_db.errors import MontoitError
+from montoit_db.intouch.catalogue import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
+_PAUSE = 0.1  # seconds between two looks whether the other deployment is done
+_TRANSACTION_TIMEOUT_SINCE = 170000
+
+
+@contextmanager
+def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
+    """Hold the deployments' advisory lock, on a connection of its own, which is lent, for as long as this lasts.
+
+    It is polled: a session that blocks on a lock has a snapshot, which a concurrent index waits for, and sixteen
+    of them fill a small pool. It is a transaction's lock: a transaction pooler keeps no session's.
+
+    Raises:
+        MontoitError: another deployment is still at work after `patience` seconds.
+
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        with connect_to(engine) as holder:
+            _never_time_out(holder)
+            # Without a parameter: the portal of an extended query would keep its snapshot, which an index that is
+            # built concurrently waits for.
+            if holder.exec_driver_sql(f"select pg_try_advisory_xact_lock({LOCK_KEY})").scalar_one():
+                yield holder
+                return
+            other = lock_holder(holder) or "il vient de finir"
+        if time.monotonic() > deadline:
+            raise MontoitError(
+                f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
+                f"ou augmentez MONTOIT_DEPLOY_TIMEOUT ({patience:g} s)."
+            )
+        time.sleep(_PAUSE)
+
+
+def _never_time_out(holder: Connection) -> None:
+    """Keep the server from ending the transaction that does nothing but hold the lock."""
+    names = ["idle_in_transaction_session_timeout"]
+    raw: Any = holder.connection.driver_connection
+    if raw.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        names.append("transaction_timeout")
+    holder.exec_driver_sql("; ".join(f"set local {name} = 0" for name in names))
+
+
+def lock_holder(connection: Connection) -> str | None:
+    """Describe the session that holds the deployments' lock; None where nobody does."""
+    row = connection.exec_driver_sql(
+        "select l.pid, round(extract(epoch from now() - a.xact_start)) from pg_locks as l"
+        " left join pg_stat_activity as a using (pid) where l.locktype = 'advisory' and l.granted"
+        " and (l.classid::bigint << 32) + l.objid::bigint = %(key)s"
+        " and l.database = (select oid from pg_database where datname = current_database())",
+        {"key": LOCK_KEY},
+    ).first()
+    return f"pid {row[0]}, depuis {row[1] or 0} s" if row else None
+
+
+class Blocker(NamedTuple):
+    """A session that holds locks on our tables; `age` of its transaction in seconds, None where we may not know."""
+
+    pid: int
+    state: str | None
+    age: int | None
+    application: str | None
+    tables: str
+
+    def __str__(self) -> str:
+        """Say who it is."""
+        age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
+        return (
+            f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
+            f"sur {self.tables}"
+        )
+
+
+def blockers(connection: Connection) -> list[Blocker]:
+    """Return the sessions with locks on our tables, the oldest transaction first, five at the most."""
+    tables = [f"public.{table}" for table in TABLES]
+    return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
+
+
+def who_blocks(connection: Connection) -> str:
+    """Return what to say of the sessions with locks on our tables, in French, and what to do about them."""
+    sessions = " ; ".join(map(str, blockers(connection)))
+    return (
+        f"Verrous tenus en ce moment : {sessions or 'aucun, relancez la commande'}.\n"
+        "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+    )
+
+
+_BLOCKERS = """
+select l.pid, a.state, extract(epoch from now() - a.xact_start)::integer, a.application_name,
+       string_agg(distinct l.relation::regclass::text, ', ')
+from pg_locks as l
+left join pg_stat_activity as a using (pid)
+where l.granted and l.pid <> pg_backend_pid()
+  and l.relation in (select to_regclass(t) from unnest(%(tables)s::text[]) as t)
+group by l.pid, a.state, a.xact_start, a.application_name
+order by a.xact_start nulls last
+limit 5
+"""

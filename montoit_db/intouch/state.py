@@ -1,0 +1,141 @@
+"""InTouch's state, read from the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+State = Literal["active", "partial", "not_configured", "inactive", "missing"]
+
+EVERYONE = 100  # percent
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service as its feature flag has it.
+
+    `state` is active (everyone), partial (`rollout_percentage` percent of users), not_configured (on, but
+    without credentials of its environment, so served to nobody), inactive, or missing (there is no flag).
+    """
+
+    key: str
+    label: str
+    is_enabled: bool
+    credentials_status: str | None
+    rollout_percentage: int | None
+    state: State
+
+
+class CredentialsState(NamedTuple):
+    """How many credentials are active, of how many, and where their values are (`table`, `vault` or None)."""
+
+    configured: int
+    expected: int
+    store: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InTouchState:
+    """InTouch as the database has it.
+
+    `revisions` are the rows of our version table. `environment` is None where no credential is active, or where both
+    environments have active ones. `has_foreign_flags`: the platform's own feature_flags is there, and not taken over.
+    """
+
+    revisions: tuple[str, ...]
+    environment: str | None
+    credentials: CredentialsState
+    services: tuple[ServiceState, ...]
+    has_active_credentials: bool = False
+    has_foreign_flags: bool = False
+
+    @property
+    def active_services(self) -> int:
+        """Count the services that are on."""
+        return sum(service.state in {"active", "partial"} for service in self.services)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is left to switch off: a service that is on, or a credential that is active."""
+        return self.has_active_credentials or any(service.is_enabled for service in self.services)
+
+    @property
+    def operational(self) -> bool:
+        """Whether all credentials of one environment are active and all services are on with them."""
+        return self.credentials.configured == self.credentials.expected and self.active_services == len(self.services)
+
+
+# Tables that are not there yet, or not yet ours, hold nothing. A role that may not see every row gets an error
+# instead of an answer that looks like "nothing there".
+_OURS = """
+select
+    set_config('row_security', 'off', true),
+    to_regclass('montoit.alembic_version') is not null,
+    exists (select from pg_attribute where attrelid = to_regclass('public.api_keys') and attname = 'secret_id'),
+    to_regclass('montoit.feature_flag_seed') is not null,
+    to_regclass('public.feature_flags') is not null
+"""
+_CREDENTIALS = """
+select environment, count(*), count(secret_id)
+from public.api_keys
+where service_name = 'intouch' and is_active and key_name = any(%(names)s)
+  and (key_value <> '' or secret_id is not null)
+group by environment
+"""
+_SERVICES = """
+select key, is_enabled, credentials_status, rollout_percentage
+from public.feature_flags
+where key = any(%(keys)s)
+"""
+
+
+def read(connection: Connection) -> InTouchState:
+    """Read the state from the database; works at any revision, on an empty database too."""
+    _, has_revisions, has_credentials, has_flags, has_table = connection.exec_driver_sql(_OURS).one()
+    revisions: tuple[str, ...] = ()
+    if has_revisions:
+        rows = connection.exec_driver_sql("select version_num from montoit.alembic_version order by 1")
+        revisions = tuple(rows.scalars())
+    by_environment = {}
+    if has_credentials:
+        names = [credential.key_name for credential in CREDENTIALS]
+        rows = connection.exec_driver_sql(_CREDENTIALS, {"names": names})
+        by_environment = {row[0]: (row[1], row[2]) for row in rows}
+    flags = {}
+    if has_flags:
+        rows = connection.exec_driver_sql(_SERVICES, {"keys": [service.key for service in SERVICES]})
+        flags = {row[0]: row[1:] for row in rows}
+
+    # Two active environments are one too many: callers would not know which credentials they get.
+    environment = next(iter(by_environment)) if len(by_environment) == 1 else None
+    configured, in_vault = by_environment[environment] if environment else (0, 0)
+    store = None if not configured else "vault" if in_vault == configured else "table"
+    return InTouchState(
+        revisions=revisions,
+        environment=environment,
+        credentials=CredentialsState(configured, len(CREDENTIALS), store),
+        services=tuple(
+            _service_state(service.key, service.label, flags.get(service.key), environment) for service in SERVICES
+        ),
+        has_active_credentials=bool(by_environment),
+        has_foreign_flags=has_table and not has_flags,
+    )
+
+
+def _service_state(key: str, label: str, flag: tuple[bool, str, int] | None, environment: str | None) -> ServiceState:
+    if flag is None:
+        return ServiceState(key, label, False, None, None, "missing")  # noqa: FBT003
+    is_enabled, status, share = flag
+    state: State
+    if not is_enabled:
+        state = "inactive"
+    elif environment is None or status != environment:
+        state = "not_configured"
+    else:
+        state = "active" if share == EVERYONE else "partial"
+    return ServiceState(key, label, is_enabled, status, share, state)

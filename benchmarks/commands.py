@@ -111,13 +111,13 @@ def run(sql):
 
 def read(name):
     text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
-    return re.sub("-- include (\\\\w+)", lambda found: read(found[1] + "_part"), text)
+    return re.sub("-- include ([\\\\w/]+)", lambda found: read(found[1] + "_part"), text)
 
 def run_file(name):
     run(read(name))
 
-def run_alone(part):
-    op.get_bind().exec_driver_sql(read(part + "_part"), execution_options={"no_parameters": True}).all()
+def run_alone(query):
+    op.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True}).all()
 
 KEEP_ROLLOUT = "keep-rollout"
 
@@ -176,7 +176,7 @@ def make_bare_project(directory: Path) -> None:
     (bare / "bare_statements.py").write_text(BARE_STATEMENTS)
     (bare / "versions").mkdir()
     for revision in (ROOT / "migrations" / "versions").glob("*.py"):
-        text = re.sub(r"from (migrations|montoit_db)\.\w+ import", "from bare_statements import", revision.read_text())
+        text = re.sub(r"from (migrations|montoit_db)[\w.]+ import", "from bare_statements import", revision.read_text())
         (bare / "versions" / revision.name).write_text(text)
 
 

@@ -4,9 +4,10 @@
 
 The database is the platform's of 2025 (tests/generations.py), with that many rows in sms_logs and without the two
 indexes that we want, so that both are built; pgbench inserts, checks flags and reads keys without a pause while
-`upgrade head` goes from nothing to the activation. Printed are the failed transactions, the longest one, and the
-longest wait for a lock on a table (from the server's log, which has those of 10 ms and more), with the upgrade and
-without.
+`upgrade head` goes from nothing to the activation: first alone, then on a second database while a reader holds
+whatsapp_logs open for some seconds, so that the upgrade has to wait. Printed are the failed transactions, the longest
+one, and the longest wait of a client for a lock on a table (from the server's log, which has those of 10 ms and more),
+with the upgrade and without.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.commands import ROOT, Databases, facts, seconds
 from benchmarks.load import load
@@ -24,6 +26,9 @@ from montoit_db.database import embedded, make_engine
 from tests.database import Database
 from tests.generations import make_generation_b
 from tests.platforms import create_roles
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 FILL = """
 insert into sms_logs (phone_number, message, partner_transaction_id, status, status_code, status_message, created_at)
@@ -38,8 +43,10 @@ select check_feature_flag('monartisan', gen_random_uuid());
 select get_api_keys('brevo');
 """
 OPTIONS = ("max_wal_size=8GB", "log_lock_waits=on", "deadlock_timeout=10ms")
-WAITED = re.compile(r"acquired \w+ on relation .* after ([\d.]+) ms")
+# Of a client: the upgrade's own waits are for AccessExclusiveLock, or for ShareUpdateExclusiveLock.
+WAITED = re.compile(r"acquired (?:AccessShare|Row\w+)Lock on relation .* after ([\d.]+) ms")
 HEAD_START = 5  # seconds of load before the upgrade begins
+HELD = 3  # seconds for which the reader holds a log open once the upgrade has begun
 
 
 def make_platform(database: Database, rows: int) -> None:
@@ -51,7 +58,7 @@ def make_platform(database: Database, rows: int) -> None:
 
 
 def main() -> None:
-    """Fill, load without us, load with the upgrade, and print both."""
+    """Fill, load without us, load with the upgrade, load with the upgrade and a reader, and print all three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--clients", type=int, default=8)
@@ -62,32 +69,42 @@ def main() -> None:
         directory = Path(name)
         directory.chmod(0o755)
         with embedded.server(directory / "server", OPTIONS, arguments.binaries) as server:
-            url = Databases(server).clone("template1", "adoption")
+            databases = Databases(server)
+            url = databases.clone("template1", "adoption")
             database = Database(url)
             make_platform(database, arguments.rows)
             with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.exec_driver_sql("vacuum analyze sms_logs")
                 connection.exec_driver_sql("checkpoint")
+            read = databases.clone("adoption", "adoption_read")
             print(facts(server), f"{arguments.rows:,} rows, {arguments.clients} clients, {arguments.seconds} s each\n")
             took: list[float] = []
 
-            def upgrade() -> None:
+            def upgrade(target: URL, held: float) -> None:
                 time.sleep(HEAD_START)
-                took.append(seconds(("upgrade", "head"), ROOT, url))
+                with make_engine(target).connect() as reader:
+                    if held:
+                        reader.exec_driver_sql("select count(*) from whatsapp_logs")
+                    threading.Timer(held, reader.rollback).start()
+                    took.append(seconds(("upgrade", "head"), ROOT, target))
 
-            print(f"{'':<32} {'transactions':>12} {'failed':>7} {'longest, ms':>12} {'for a lock':>11}")
-            for label in ("without us", "with upgrade head"):
+            print(f"{'':<40} {'transactions':>12} {'failed':>7} {'longest, ms':>12} {'for a lock':>11}")
+            for label, target, held in (
+                ("without us", url, None),
+                ("with upgrade head", url, 0),
+                (f"with a reader for {HELD} s", read, HELD),
+            ):
                 logged = len((server.home / "log").read_text())
-                thread = threading.Thread(target=upgrade)
-                if label != "without us":
+                thread = threading.Thread(target=upgrade, args=(target, held))
+                if held is not None:
                     thread.start()
-                done = load(server, "adoption", arguments.clients, arguments.seconds, directory, SCRIPT)
+                done = load(server, str(target.database), arguments.clients, arguments.seconds, directory, SCRIPT)
                 if thread.ident:
                     thread.join()
-                    label += f" ({took[0]:.1f} s)"  # noqa: PLW2901
+                    label += f" ({took[-1]:.1f} s)"  # noqa: PLW2901
                 waits = [float(ms) for ms in WAITED.findall((server.home / "log").read_text()[logged:])]
                 print(
-                    f"{label:<32} {done[0]:>12} {done[1]:>7} {done[2]:>12.1f} {max(waits, default=0):>11.1f}",
+                    f"{label:<40} {done[0]:>12} {done[1]:>7} {done[2]:>12.1f} {max(waits, default=0):>11.1f}",
                     flush=True,
                 )
             invalid = database.value("select count(*) from pg_index where not indisvalid")

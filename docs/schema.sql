@@ -570,6 +570,24 @@ begin
                     else 'renommez-les, ou choisissez une autre base.' end
             );
     end if;
+
+    -- A table that was dropped since it was adopted is made anew, and is ours.
+    delete from montoit.adoption_steps where stage = 'tables' and to_regclass(format('public.%I', table_name)) is null;
+    delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
+
+    insert into montoit.adoption_steps (stage, table_name, object, undo)
+    select 'access', table_name, 'comments', string_agg(statement, '; ')
+    from (
+        select table_name, attnum, case
+            when attnum is null then format('comment on table public.%I is %L', table_name, description)
+            else format('comment on column public.%I.%I is %L', table_name, attname, description) end as statement
+        from montoit.adopted_tables
+        join pg_catalog.pg_description
+            on objoid = to_regclass(format('public.%I', table_name)) and classoid = 'pg_catalog.pg_class'::regclass
+        left join pg_catalog.pg_attribute on attrelid = objoid and attnum = objsubid and objsubid > 0
+        where table_name = any (names) and not coalesce(attisdropped, false)
+    ) as described
+    group by table_name;
 end;
 $_$;
 
@@ -923,18 +941,14 @@ declare
     part record;
     administrators text;
 begin
-    -- A table that was dropped since it was adopted is one of ours from here on.
-    delete from montoit.adoption_steps where table_name = any (names) and stage = 'tables'
-        and to_regclass(format('public.%I', table_name)) is null;
-    delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
-
     for part in
         select table_name, object, ends, restores, told
         from (
             with tables as (
                 select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
                 from pg_catalog.pg_class
-                where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname = any (names)
+                where relnamespace = 'public'::regnamespace and relname = any (names)
+                  and relname in (select adopted.table_name from montoit.adopted_tables as adopted)
             ),
             functions as (
                 select
@@ -1058,19 +1072,6 @@ begin
                     else ' ; service_role reçoit les nôtres : lire et écrire'
                 end
             from granted
-            union all
-            -- Ours are written over them.
-            select 0, table_name, 'comments', 'select', string_agg(statement, '; '), null
-            from (
-                select table_name, format('comment on table public.%I is %L', table_name, obj_description(oid, 'pg_class')) as statement
-                from tables where obj_description(oid, 'pg_class') is not null
-                union all
-                select table_name, format('comment on column public.%I.%I is %L', table_name, attname, col_description(tables.oid, attnum))
-                from tables
-                join pg_catalog.pg_attribute on attrelid = tables.oid and attnum > 0 and not attisdropped
-                where col_description(tables.oid, attnum) is not null
-            ) as described
-            group by table_name
         ) as access
         order by table_name, step, object
     loop

@@ -1116,13 +1116,14 @@ def test_a_reader_of_one_table_keeps_nobody_from_the_others(whole: Platforms, re
     assert longest < 0.5
 
 
-def test_somebodys_lock_is_named_when_patience_ends(whole: Platforms) -> None:
+@pytest.mark.parametrize("table", ["whatsapp_logs", "auth.users"])
+def test_somebodys_lock_is_named_when_patience_ends(whole: Platforms, table: str) -> None:
     environment = {**PRODUCTION, "MONTOIT_LOCK_TIMEOUT": "0.2", "MONTOIT_LOCK_RETRIES": "0"}
     with make_engine(whole.owner.url).connect() as reader:
-        reader.exec_driver_sql("select count(*) from whatsapp_logs")
+        reader.exec_driver_sql(f"select count(*) from {table}")
         result = Alembic(whole.owner)("upgrade", "0007", environment=environment)
     assert result.code == 1
-    assert "sur whatsapp_logs" in result.err
+    assert f"sur {table}" in result.err
     assert whole.owner.value("select version_num from montoit.alembic_version") == "0001"
 
 

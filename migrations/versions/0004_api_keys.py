@@ -47,8 +47,6 @@ $$;
 def upgrade() -> None:
     """Create the table, open what each role may see, and add the functions that fill and read it."""
     run("select montoit.look_again('api_keys');")
-    run(LOCK)
-    run("select montoit.take_over_access('api_keys');")
     op.create_table(
         "api_keys",
         sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -74,16 +72,19 @@ def upgrade() -> None:
         schema="public",
         if_not_exists=True,
     )
-    run(CLOSE)
     run_file("credentials/keep_credential_v01")
-    run_file("credentials/api_keys_policies_v01")
-    run_file("credentials/adopted_api_keys_v01")
     run_file("credentials/read_credentials_v01")
     run_file("credentials/raise_without_values_v01")
     run_file("credentials/given_credentials_v01")
     run_file("credentials/store_credentials_v01")
     run_file("credentials/verify_credentials_v01")
     run_file("credentials/switch_off_v01")
+    # Others wait from here on.
+    run(LOCK)
+    run("select montoit.take_over_access('api_keys');")
+    run(CLOSE)
+    run_file("credentials/api_keys_policies_v01")
+    run_file("credentials/adopted_api_keys_v01")
     run_file("credentials/get_api_keys_v01")
     run(GRANTS)
 

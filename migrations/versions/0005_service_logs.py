@@ -31,9 +31,10 @@ revoke all on table public.{table} from public, anon, authenticated, service_rol
 def upgrade() -> None:
     """Create the tables, and open what each role may see."""
     run("select montoit.look_again('payment_logs', 'sms_logs', 'whatsapp_logs');")
+    create_tables()
+    # Others wait from here on.
     run(LOCK)
     run("select montoit.take_over_access('payment_logs', 'sms_logs', 'whatsapp_logs');")
-    create_tables()
     run(TRIGGERS)
     for table in LOGS:
         run(CLOSE.format(table=table))

@@ -88,15 +88,15 @@ class Blocker(NamedTuple):
         )
 
 
-def blockers(connection: Connection) -> list[Blocker]:
-    """Return the sessions with locks on our tables, the oldest transaction first, five at the most."""
-    tables = [f"public.{table}" for table in TABLES]
+def blockers(connection: Connection, *others: str) -> list[Blocker]:
+    """Return the sessions with locks on our tables, or on `others`, the oldest transaction first, five at the most."""
+    tables = [*(f"public.{table}" for table in TABLES), *others]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
 
 
 def who_blocks(connection: Connection) -> str:
     """Return what to say of the sessions with locks on our tables, in French, and what to do about them."""
-    sessions = " ; ".join(map(str, blockers(connection)))
+    sessions = " ; ".join(map(str, blockers(connection, "auth.users")))  # an adoption ends keys that point there
     return (
         f"Verrous tenus en ce moment : {sessions or 'aucun, relancez la commande'}.\n"
         "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."

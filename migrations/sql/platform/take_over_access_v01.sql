@@ -1,5 +1,5 @@
 -- Ends what adopted tables let others do, and notes what brings it back: row level security as it is, policies, functions,
--- grants, comments. Of functions that ours replace there may be some without their table.
+-- grants. Of functions that ours replace there may be some without their table.
 create or replace function montoit.take_over_access(variadic names text[])
 returns void
 language plpgsql
@@ -9,18 +9,14 @@ declare
     part record;
     administrators text;
 begin
-    -- A table that was dropped since it was adopted is one of ours from here on.
-    delete from montoit.adoption_steps where table_name = any (names) and stage = 'tables'
-        and to_regclass(format('public.%I', table_name)) is null;
-    delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
-
     for part in
         select table_name, object, ends, restores, told
         from (
             with tables as (
                 select oid, relname::text as table_name, relowner, relacl, relrowsecurity, relforcerowsecurity
                 from pg_catalog.pg_class
-                where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname = any (names)
+                where relnamespace = 'public'::regnamespace and relname = any (names)
+                  and relname in (select adopted.table_name from montoit.adopted_tables as adopted)
             ),
             functions as (
                 select
@@ -144,19 +140,6 @@ begin
                     else ' ; service_role reçoit les nôtres : lire et écrire'
                 end
             from granted
-            union all
-            -- Ours are written over them.
-            select 0, table_name, 'comments', 'select', string_agg(statement, '; '), null
-            from (
-                select table_name, format('comment on table public.%I is %L', table_name, obj_description(oid, 'pg_class')) as statement
-                from tables where obj_description(oid, 'pg_class') is not null
-                union all
-                select table_name, format('comment on column public.%I.%I is %L', table_name, attname, col_description(tables.oid, attnum))
-                from tables
-                join pg_catalog.pg_attribute on attrelid = tables.oid and attnum > 0 and not attisdropped
-                where col_description(tables.oid, attnum) is not null
-            ) as described
-            group by table_name
         ) as access
         order by table_name, step, object
     loop

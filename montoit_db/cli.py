@@ -19,9 +19,11 @@ from pathlib import Path  # noqa: TC003 -- typer evaluates the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
+from montoit_db.deploy.locks import who_blocks
 from montoit_db.display import show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
@@ -148,8 +150,10 @@ def rotate(*, json_output: Json = False) -> None:
 
     with _errors():
         order = settings.InTouchSettings.from_environment()
-        with database.connect() as connection, connection.begin():
-            changed = credentials.rotate(connection, order)
+        waits = settings.DeploymentSettings.from_environment()
+        with database.connect(bounds=waits) as connection:
+            changed = credentials.rotate(connection, order, waits.deploy_timeout)
+            connection.commit()
     if json_output:
         show(json.dumps({"environment": order.environment, "changed": changed}))
     elif changed:
@@ -324,9 +328,25 @@ def _errors() -> Iterator[None]:
     except MontoitError as error:
         message, code = str(error), UNUSABLE
     except DBAPIError as error:
-        message = database.message(error)
-        code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
+        if isinstance(error.orig, _WAITED_TOO_LONG):
+            message, code = _blocked(error), NO
+        else:
+            message = database.message(error)
+            code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return
     print(message, file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
+
+
+_WAITED_TOO_LONG = (LockNotAvailable, DeadlockDetected, QueryCanceled)
+
+
+def _blocked(error: DBAPIError) -> str:
+    """Return what to say of a command that a lock kept from its answer; the connection that waited is closed by now."""
+    said = database.message(error)
+    try:
+        with database.connect() as connection:
+            return f"{said}\n{who_blocks(connection)}"
+    except (MontoitError, DBAPIError):  # the second connection may find less than the first
+        return f"{said}\nQui tient le verrou n'a pas pu être lu : relancez la commande."

@@ -73,9 +73,9 @@ class DeploymentSettings:
     it runs out; `deploy_timeout` bounds the wait for another deployment, and each statement.
     """
 
-    lock_timeout: float
-    lock_retries: int
-    deploy_timeout: float
+    lock_timeout: float = 5
+    lock_retries: int = 5
+    deploy_timeout: float = 60
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> DeploymentSettings:
@@ -86,11 +86,11 @@ class DeploymentSettings:
 
         """
         reader = _Reader(_environment() if variables is None else variables)
-        lock_timeout = reader.seconds("MONTOIT_LOCK_TIMEOUT", 5)
+        lock_timeout = reader.seconds("MONTOIT_LOCK_TIMEOUT", cls().lock_timeout)
         lock_retries = reader.whole_number("MONTOIT_LOCK_RETRIES", 100)
-        deploy_timeout = reader.seconds("MONTOIT_DEPLOY_TIMEOUT", 60)
+        deploy_timeout = reader.seconds("MONTOIT_DEPLOY_TIMEOUT", cls().deploy_timeout)
         reader.finish()
-        return cls(lock_timeout, 5 if lock_retries is None else lock_retries, deploy_timeout)
+        return cls(lock_timeout, cls().lock_retries if lock_retries is None else lock_retries, deploy_timeout)
 
 
 @dataclass(frozen=True, slots=True)

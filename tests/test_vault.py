@@ -201,7 +201,7 @@ def test_no_value_outlives_its_storing(supabase: tuple[Database, Database]) -> N
     Alembic(owner).succeeds("upgrade", "head")
     setting = "select current_setting('montoit.password', true)"
     with make_engine(owner.url).connect() as connection:
-        rotate(connection, InTouchSettings.from_environment(RENEWED))
+        rotate(connection, InTouchSettings.from_environment(RENEWED), 60)
         assert connection.exec_driver_sql(setting).scalar() == ""
         connection.commit()
         assert connection.exec_driver_sql(setting).scalar() == ""
@@ -210,11 +210,12 @@ def test_no_value_outlives_its_storing(supabase: tuple[Database, Database]) -> N
 def test_a_missing_value_is_refused_in_a_session_that_was_used_before(plain: Database) -> None:
     Alembic(plain).succeeds("upgrade", "head")
     with make_engine(plain.url).connect() as connection:
-        rotate(connection, InTouchSettings.from_environment(RENEWED))
+        rotate(connection, InTouchSettings.from_environment(RENEWED), 60)
         connection.commit()
         connection.exec_driver_sql("drop trigger take_credential on montoit.given_credentials;" + SWALLOW)
+        connection.commit()
         with pytest.raises(DBAPIError, match="SQLSTATE 22004"):
-            rotate(connection, InTouchSettings.from_environment(PRODUCTION))
+            rotate(connection, InTouchSettings.from_environment(PRODUCTION), 60)
         connection.rollback()
     assert dict(plain.rows("select key_name, key_value from api_keys where is_active")) == expected(RENEWED)
 

@@ -2,6 +2,9 @@
 
 from montoit_db.database.connection import connect, connect_to, located, make_engine
 from montoit_db.database.failures import message
+from montoit_db.database.session import bounded, path_of_others
 from montoit_db.database.url import engine_url
 
-__all__ = ["connect", "connect_to", "engine_url", "located", "make_engine", "message"]
+__all__ = [
+    "bounded", "connect", "connect_to", "engine_url", "located", "make_engine", "message", "path_of_others",
+]  # fmt: skip

@@ -12,9 +12,10 @@ from sqlalchemy.pool import NullPool
 
 from montoit_db import __version__
 from montoit_db.database.failures import remedy
+from montoit_db.database.session import bounded
 from montoit_db.database.url import engine_url
 from montoit_db.errors import SettingsError, UnreachableError
-from montoit_db.settings import DatabaseSettings
+from montoit_db.settings import DatabaseSettings, DeploymentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ def make_engine(url: URL) -> Engine:
         url.difference_update_query(["pgbouncer"]),
         poolclass=NullPool,
         hide_parameters=True,
+        use_native_hstore=False,  # it would look for the type before any transaction, and so under the role's own path
         connect_args={
             "application_name": f"montoit-db {__version__}",
             "client_encoding": "utf8",
@@ -46,15 +48,18 @@ def make_engine(url: URL) -> Engine:
 
 
 @contextmanager
-def connect(settings: DatabaseSettings | None = None) -> Iterator[Connection]:
+def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings | None = None) -> Iterator[Connection]:
     """Open one connection to the database that the settings name, or to the embedded server.
 
+    `bounds` are how long it waits; None: as the environment says.
+
     Raises:
-        SettingsError: `DATABASE_URL` cannot be used.
+        SettingsError: `DATABASE_URL` or one of the waits cannot be used.
         UnreachableError: nobody answers there, or we are not let in.
 
     """
-    with located(settings) as url, connect_to(make_engine(url)) as connection:
+    bounds = bounds or DeploymentSettings.from_environment()
+    with located(settings) as url, connect_to(bounded(make_engine(url), bounds)) as connection:
         yield connection
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})  # as Alembic names their functions
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
-_BYSTANDER = "montoit_bystander"  # marks connections that run no revision
 
 
 class Deployment:
@@ -43,7 +41,7 @@ class Deployment:
         """Take the connection that the revisions run on, and its engine for the one that holds the lock."""
         self.connection = connection
         self.compared = Filter()
-        self._bystander = engine.execution_options(**{_BYSTANDER: True})
+        self._engine = engine
         self._settings = settings
         self._holder: Connection | None = None
         self._steps: list[MigrationInfo] = []
@@ -136,7 +134,7 @@ class Deployment:
             MontoitError: another deployment outlasted our patience.
 
         """
-        with exclusive(self._bystander, self._settings.deploy_timeout) as holder:
+        with exclusive(self._engine, self._settings.deploy_timeout) as holder:
             self._holder = holder
             try:
                 yield
@@ -145,7 +143,7 @@ class Deployment:
 
     def _who_blocks(self) -> str:
         """Return the message about the sessions that hold locks on our tables."""
-        with database.connect_to(self._bystander) as connection:
+        with database.connect_to(self._engine) as connection:
             sessions = who_blocks(connection)
         return (
             f"Verrou impossible à obtenir après {self._settings.lock_retries + 1} essais de "
@@ -192,30 +190,14 @@ class Deployment:
 def deployment() -> Iterator[Deployment]:
     """Open the connection that the revisions run on.
 
-    Every transaction on it starts with its timeouts, `set local`, so that a pooler keeps none of them; and the
-    server looks every second whether we are still there.
-
     Raises:
         SettingsError: `DATABASE_URL` or one of the waits cannot be used.
         UnreachableError: nobody answers there, or we are not let in.
 
     """
     settings = DeploymentSettings.from_environment()
-    timeouts = (
-        f"set local lock_timeout = {round(1000 * settings.lock_timeout)};"
-        f"set local statement_timeout = {round(1000 * settings.deploy_timeout)};"
-        "set local client_connection_check_interval = 1000"
-    )
     with database.located() as url:
-        engine = database.make_engine(url)
-
-        @event.listens_for(engine, "begin")
-        def set_timeouts(connection: Connection) -> None:
-            # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
-            if _BYSTANDER not in connection.get_execution_options():
-                # Revisions name every schema, and must not meet a function that somebody else put on the path.
-                connection.connection.cursor().execute("set local search_path = '';" + timeouts)
-
+        engine = database.bounded(database.make_engine(url), settings)
         with database.connect_to(engine) as connection:
             yield Deployment(engine, connection, settings)
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from montoit_db.database import connect_to
-from montoit_db.errors import MontoitError
+from montoit_db.display import shown
+from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.intouch.catalogue import TABLES
 
 if TYPE_CHECKING:
@@ -42,11 +43,34 @@ def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
                 return
             other = lock_holder(holder) or "il vient de finir"
         if time.monotonic() > deadline:
-            raise MontoitError(
-                f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
-                f"ou augmentez MONTOIT_DEPLOY_TIMEOUT ({patience:g} s)."
-            )
+            raise MontoitError(_busy(other, patience))
         time.sleep(_PAUSE)
+
+
+def take_lock(connection: Connection, patience: float) -> None:
+    """Hold the deployments' lock until the end of the connection's transaction, which starts here.
+
+    For commands of one transaction: a pool of one connection serves them, too. What they decide by is read after this.
+
+    Raises:
+        RefusedError: another deployment is still at work after `patience` seconds.
+
+    """
+    connection.rollback()
+    deadline = time.monotonic() + patience
+    while not connection.exec_driver_sql(f"select pg_try_advisory_xact_lock({LOCK_KEY})").scalar_one():
+        other = lock_holder(connection) or "il vient de finir"
+        connection.rollback()
+        if time.monotonic() > deadline:
+            raise RefusedError(_busy(other, patience))
+        time.sleep(_PAUSE)
+
+
+def _busy(other: str, patience: float) -> str:
+    return (
+        f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
+        f"ou augmentez MONTOIT_DEPLOY_TIMEOUT ({patience:g} s)."
+    )
 
 
 def _never_time_out(holder: Connection) -> None:
@@ -71,17 +95,31 @@ def lock_holder(connection: Connection) -> str | None:
 
 
 class Blocker(NamedTuple):
-    """A session that holds locks on our tables; `age` of its transaction in seconds, None where we may not know."""
+    """Who holds locks on our tables: a session, or a prepared transaction, which has a name and no process.
 
-    pid: int
+    `age` is that of its transaction in seconds; None where this role may not know.
+    """
+
+    pid: int | None
     state: str | None
     age: int | None
     application: str | None
     tables: str
+    prepared: str | None = None
+
+    @property
+    def remedy(self) -> str:
+        """What ends it."""
+        if self.prepared is not None:
+            name = self.prepared.replace("'", "''")
+            return f"rollback prepared '{name}';"
+        return f"select pg_terminate_backend({self.pid});"
 
     def __str__(self) -> str:
         """Say who it is."""
         age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
+        if self.prepared is not None:
+            return f"transaction préparée « {shown(self.prepared)} » ({age}) sur {self.tables}"
         return (
             f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
             f"sur {self.tables}"
@@ -96,21 +134,24 @@ def blockers(connection: Connection, *others: str) -> list[Blocker]:
 
 def who_blocks(connection: Connection) -> str:
     """Return what to say of the sessions with locks on our tables, in French, and what to do about them."""
-    sessions = " ; ".join(map(str, blockers(connection, "auth.users")))  # an adoption ends keys that point there
+    found = blockers(connection, "auth.users")  # an adoption ends keys that point there
+    sessions = " ; ".join(map(str, found))
     return (
         f"Verrous tenus en ce moment : {sessions or 'aucun, relancez la commande'}.\n"
-        "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."
+        "Attendez la fin de cette session, ou terminez-la : "
+        + (" ".join(blocker.remedy for blocker in found) or "select pg_terminate_backend(pid).")
     )
 
 
 _BLOCKERS = """
-select l.pid, a.state, extract(epoch from now() - a.xact_start)::integer, a.application_name,
-       string_agg(distinct l.relation::regclass::text, ', ')
+select l.pid, a.state, extract(epoch from now() - coalesce(a.xact_start, p.prepared))::integer, a.application_name,
+       string_agg(distinct replace(l.relation::regclass::text, 'public.', ''), ', '), p.gid
 from pg_locks as l
 left join pg_stat_activity as a using (pid)
-where l.granted and l.pid <> pg_backend_pid()
+left join pg_prepared_xacts as p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction::text
+where l.granted and l.pid is distinct from pg_backend_pid()
   and l.relation in (select to_regclass(t) from unnest(%(tables)s::text[]) as t)
-group by l.pid, a.state, a.xact_start, a.application_name
-order by a.xact_start nulls last
+group by l.pid, a.state, a.xact_start, a.application_name, p.gid, p.prepared
+order by coalesce(a.xact_start, p.prepared) nulls last
 limit 5
 """

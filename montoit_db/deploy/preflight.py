@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
@@ -44,18 +45,22 @@ def look(*, schema_only: bool = False) -> list[Finding]:
 
     With `schema_only` it is one that stops before the activation, and needs no credentials.
     """
-    findings, order = _settings(schema_only=schema_only)
+    findings, order, bounds = _settings(schema_only=schema_only)
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
         return findings
     try:
-        with database.connect(target) as connection:
-            findings.append(_pooler(connection, target))
+        with database.connect(target, bounds) as connection:
+            findings.append(_pooler(connection, target, bounds))
             connection.exec_driver_sql("set transaction read only")
             for finding in _database(connection, order):
                 findings.append(finding)
     except DBAPIError as error:
+        if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
+            with database.connect(target, bounds) as connection:
+                findings.append(Finding("Verrous", "problem", locks.who_blocks(connection)))
+            return findings
         remedy = "Connectez-vous avec le propriétaire des tables (sur Supabase : postgres)."
         findings.append(Finding("Droits", "problem", database.message(error), remedy))
     except UnreachableError as error:
@@ -66,10 +71,11 @@ def look(*, schema_only: bool = False) -> list[Finding]:
     return findings
 
 
-def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | None]:
-    """Read every group of settings, and go on after the first that is refused."""
+def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | None, DeploymentSettings]:
+    """Read every group of settings, and go on after the first that is refused, with the usual waits."""
     problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
     order = None
+    bounds = DeploymentSettings()
     for group in (DatabaseSettings, DeploymentSettings, InTouchSettings)[: 2 if schema_only else 3]:
         try:
             values = group.from_environment()
@@ -78,8 +84,10 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
         else:
             if isinstance(values, InTouchSettings):
                 order = values
+            elif isinstance(values, DeploymentSettings):
+                bounds = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
-    return findings or [Finding("Réglages", "ok", "complets")], order
+    return findings or [Finding("Réglages", "ok", "complets")], order, bounds
 
 
 def _database(connection: Connection, order: InTouchSettings | None) -> Iterator[Finding]:
@@ -91,6 +99,7 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
     yield _vault(connection, order)
     yield from _rights(connection)
+    yield from _path(connection)
     state = read(connection)
     if not state.revisions:
         yield from _adoption(connection)
@@ -107,13 +116,13 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
             )
 
 
-def _pooler(connection: Connection, target: DatabaseSettings) -> Finding:
+def _pooler(connection: Connection, target: DatabaseSettings, bounds: DeploymentSettings) -> Finding:
     """Tell a pooler by its process number, which is its own and not the server's."""
     raw: Any = connection.connection.driver_connection
     if _backend(connection) == raw.info.backend_pid:
         return Finding("Pooler", "ok", "connexion directe")
     try:
-        with database.connect(target) as other:
+        with database.connect(target, bounds) as other:
             transactional = _shares_a_server_connection(connection, other)
     except UnreachableError as error:
         remedy = (
@@ -171,12 +180,12 @@ select
      where not exists (select from pg_roles where rolname = r)),
     (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
     (select array_agg(name order by name) from (
-         select c.oid::regclass::text as name from pg_class as c
+         select replace(c.oid::regclass::text, 'public.', '') as name from pg_class as c
          where (c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
                 or c.oid = to_regclass('montoit.alembic_version'))
            and not pg_has_role(c.relowner, 'usage')
          union all
-         select p.oid::regprocedure::text from pg_proc as p
+         select replace(p.oid::regprocedure::text, 'public.', '') from pg_proc as p
          where p.pronamespace = 'public'::regnamespace and p.proname = any(%(functions)s)
            and not pg_has_role(p.proowner, 'usage')
      ) as others)
@@ -222,6 +231,49 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         yield Finding("Droits", "ok", f"{role} a ceux qu'il faut")
 
 
+_PATH = """
+select
+    (select reset_val from pg_settings where name = 'search_path'),
+    (select string_agg(distinct case grantee when 0 then 'public' else grantee::regrole::text end, ', ')
+     from pg_namespace, aclexplode(nspacl)
+     where nspname = 'public' and privilege_type = 'CREATE' and grantee <> nspowner
+       and grantee <> (select oid from pg_roles where rolname = current_user)),
+    (select string_agg(format('%I', tgname), ', ' order by tgname)
+     from pg_trigger join pg_proc on pg_proc.oid = tgfoid
+     where tgrelid = to_regclass('public.feature_flag_history') and not tgisinternal
+       and pronamespace is distinct from to_regnamespace('montoit')
+       and not coalesce(proconfig::text like '%search_path%', false))
+"""
+
+
+def _path(connection: Connection) -> Iterator[Finding]:
+    """Say who could plant a function or an operator that other sessions of this role would find."""
+    path, creators, triggers = connection.exec_driver_sql(_PATH, execution_options={"no_parameters": True}).one()
+    schemas = [schema.strip().strip('"') for schema in (path or "").split(",")]
+    if "pg_catalog" in schemas[1:]:
+        yield Finding(
+            "Chemin",
+            "problem",
+            f"search_path de ce rôle : {path}. pg_catalog n'y est pas le premier : les objets des autres passent avant",
+            "Retirez pg_catalog du chemin : alter role … set search_path = public;",
+        )
+    if creators:
+        yield Finding(
+            "Chemin",
+            "warning",
+            f"peuvent créer des objets dans public : {creators}. Nos commandes ne les trouvent pas, d'autres sessions oui",
+            "Si personne n'en a besoin : revoke create on schema public from …;",
+        )
+    if triggers:
+        yield Finding(
+            "Déclencheurs",
+            "warning",
+            f"sur feature_flag_history : {triggers}. L'historique s'écrit avec un chemin vide : leurs fonctions "
+            "doivent nommer le schéma de chaque objet",
+            "Ajoutez public. devant les noms, ou : alter function … set search_path = public;",
+        )
+
+
 def _adoption(connection: Connection) -> Iterator[Finding]:
     """Say of each table of our names that is there what the upgrade will do to it."""
     different = [table for table in adoption.existing_tables(connection) if table.differences is not None]
@@ -258,7 +310,7 @@ def _others(connection: Connection) -> Iterator[Finding]:
             "Verrous",
             "problem",
             str(row),
-            f"Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend({row.pid});",
+            f"Attendez la fin de cette session, ou terminez-la : {row.remedy}",
         )
     if busy is None and not old:
         yield Finding("Verrous", "ok", "aucun autre déploiement, aucune transaction ancienne sur nos tables")

@@ -46,6 +46,14 @@ def run_file(name: str) -> None:
     run(_expanded(_read(name)))
 
 
+def take_its_time() -> None:
+    """Lift the time limit of statements until the end of the transaction: an index may take hours."""
+    run("set local statement_timeout = 0;")
+    if not context.is_offline_mode():
+        raw: Any = context.get_bind().connection.driver_connection
+        raw.patience = None
+
+
 def run_alone(query: str) -> None:
     """Execute, each outside of a transaction, the statements that `query` finds.
 
@@ -61,15 +69,16 @@ def run_alone(query: str) -> None:
     with context.get_context().autocommit_block():
         # A transaction pooler would keep the setting for others, and not for us.
         raw: Any = context.get_bind().connection.driver_connection
+        raw.patience = None
         has_session = raw.prepare_threshold is not None
         if has_session:
-            run("set statement_timeout = 0; set lock_timeout = '60s';")
+            run("set search_path = ''; set statement_timeout = 0; set lock_timeout = '60s';")
         try:
             for statement in statements:
                 run(statement)
         finally:
             if has_session and not raw.closed:
-                run("reset statement_timeout; reset lock_timeout;")
+                run("reset search_path; reset statement_timeout; reset lock_timeout;")
 
 
 def _expanded(text: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db.deploy.locks import who_blocks
+from montoit_db.database import path_of_others
+from montoit_db.deploy.locks import take_lock, who_blocks
 from montoit_db.display import number, shortened, shown
 from montoit_db.errors import RefusedError
 
@@ -157,28 +158,29 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     if not before:
         return
     values = {"keys": list(before), "share": changes[0].after}
-    connection.rollback()  # what the plan has read is old by now
     try:
-        with connection.begin():
-            connection.exec_driver_sql(
-                "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
-                {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},
+        take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
+        connection.exec_driver_sql("select set_config('montoit.reason', %(reason)s, true)", {"reason": reason})
+        if len(connection.exec_driver_sql(_LOCK, values).all()) != len(before):
+            raise RefusedError(
+                "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "
+                "leur propriétaire (sur Supabase : postgres)."
             )
-            if len(connection.exec_driver_sql(_LOCK, values).all()) != len(before):
-                raise RefusedError(
-                    "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "
-                    "leur propriétaire (sur Supabase : postgres)."
-                )
-            found = _flags(connection, list(before))
-            if {key: flag.rollout_percentage for key, flag in found.items()} != before:
-                raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
+        found = _flags(connection, list(before))
+        if {key: flag.rollout_percentage for key, flag in found.items()} != before:
+            raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
+        with path_of_others(connection):
             connection.exec_driver_sql(_UPDATE, values)
-            if connection.exec_driver_sql(_DONE, values).scalar_one() != len(before):
-                raise RefusedError(
-                    "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
-                    "déclencheur (trigger) ajouté à public.feature_flags."
-                )
+        if connection.exec_driver_sql(_DONE, values).scalar_one() != len(before):
+            raise RefusedError(
+                "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
+                "déclencheur (trigger) ajouté à public.feature_flags."
+            )
+        connection.commit()
     except DBAPIError as error:
         if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
             raise
+        connection.rollback()
         raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{who_blocks(connection)}") from None
+    finally:
+        connection.rollback()

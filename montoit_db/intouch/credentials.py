@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from montoit_db.deploy.locks import take_lock
 from montoit_db.deploy.statements import copy_values, refuse_missing_vault
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import CREDENTIALS
@@ -27,16 +28,18 @@ def differing(connection: Connection, order: InTouchSettings) -> tuple[str, ...]
     return tuple(sorted(name for name, value in order.credentials.items() if stored.get(name) != value))
 
 
-def rotate(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
+def rotate(connection: Connection, order: InTouchSettings, patience: float) -> tuple[str, ...]:
     """Store the credentials of `order`, services staying as they are; return the names of those that changed.
 
-    The caller commits. Secrets of the Vault keep their ids.
+    A deployment that is under way is waited for, `patience` seconds at the most. The caller commits. Secrets of the
+    Vault keep their ids.
 
     Raises:
-        RefusedError: InTouch is not on, or is on in the other environment.
+        RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.
         SettingsError: the Vault is asked for and not there.
 
     """
+    take_lock(connection, patience)
     state = read(connection)
     if state.active_services == 0 or state.environment is None:
         raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")

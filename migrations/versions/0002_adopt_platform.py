@@ -1,7 +1,7 @@
 """The platform's tables of 2025: adopted, or refused by name.
 
-They get what the revisions after this one describe. These find their tables there, and add their functions, policies and
-triggers. On a fresh database nothing is adopted.
+They get what the revisions after this one describe. These find their tables there, and add their functions, policies
+and triggers. On a fresh database nothing is adopted.
 """
 
 import sqlalchemy as sa

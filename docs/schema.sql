@@ -9,7 +9,11 @@ CREATE FUNCTION montoit.adopt(stage text, table_name text, object text, redo tex
     SET search_path TO ''
     AS $$
 begin
-    execute redo;
+    if redo like 'update %' then
+        perform montoit.change_rows(redo);
+    else
+        execute redo;
+    end if;
     insert into montoit.adoption_steps (stage, table_name, object, undo, told)
     values (adopt.stage, adopt.table_name, adopt.object, adopt.undo, adopt.told);
 end;
@@ -31,6 +35,21 @@ CREATE FUNCTION montoit.caller_role() RETURNS text
     AS $$
 begin
     return coalesce(nullif(current_setting('role', true), 'none'), session_user);
+end;
+$$;
+
+CREATE FUNCTION montoit.change_rows(statement text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    changed bigint;
+begin
+    set local search_path to default;
+    execute statement;
+    get diagnostics changed = row_count;
+    set constraints all immediate;
+    return changed;
 end;
 $$;
 
@@ -800,6 +819,8 @@ declare
     secret uuid;
     secret_name text;
     changed text[] := '{}';
+    kept_value text;
+    root text := current_setting('montoit.base_url');
     state text;
     constraint_of text;
     table_of text;
@@ -841,11 +862,14 @@ begin
             delete from vault.secrets where id = credential.former_secret;
         end if;
 
+        kept_value := case when not to_vault then credential.value end;
+        -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
+        set local search_path to default;
         insert into public.api_keys as stored
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
-            'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
-            current_setting('montoit.base_url'), credential.environment, credential.is_given, credential.metadata
+            'intouch', credential.key_name, kept_value, secret, root, credential.environment, credential.is_given,
+            credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -853,15 +877,21 @@ begin
             endpoint = case when credential.is_given then excluded.endpoint else stored.endpoint end,
             is_active = credential.is_given or stored.is_active,
             metadata = stored.metadata || excluded.metadata;
+        set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+        set local search_path to '';
 
         if credential.former_value is distinct from credential.value then
             changed := changed || credential.key_name;
         end if;
     end loop;
 
-    update public.api_keys set is_active = false
-    where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active;
-    set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+    perform montoit.change_rows(format(
+        'update public.api_keys set is_active = false where id = any (%L::uuid[])',
+        array(
+            select id from public.api_keys
+            where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active
+        )
+    ));
     return changed;
 exception
     when others then
@@ -889,13 +919,16 @@ declare
 begin
     perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
 
-    update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
-    where key = any (services);
+    perform montoit.change_rows(format(
+        'update public.feature_flags set is_enabled = false, credentials_status = %L where key = any (%L::text[])',
+        'not_configured', services
+    ));
 
     begin
-        update public.api_keys set is_active = false
-        where service_name = 'intouch' and key_name is not null and is_active;
-        set constraints all immediate;
+        perform montoit.change_rows(format(
+            'update public.api_keys set is_active = false where id = any (%L::uuid[])',
+            array(select id from public.api_keys where service_name = 'intouch' and key_name is not null and is_active)
+        ));
     exception
         when others then
             get stacked diagnostics
@@ -1122,7 +1155,11 @@ begin
         order by id desc
     loop
         begin
-            execute step.undo;
+            if step.undo like 'update %' or step.undo like 'delete %' then
+                perform montoit.change_rows(step.undo);
+            else
+                execute step.undo;
+            end if;
         exception
             when others then
                 get stacked diagnostics state = returned_sqlstate, reason = message_text;
@@ -1272,14 +1309,16 @@ begin
           and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
     ) then
         begin
-            update public.api_keys set last_used_at = now()
-            where id in (
-                select k.id from public.api_keys as k
-                where k.service_name = get_api_keys.service and k.is_active
-                  and (k.key_name is null or k.environment = active_environment)
-                  and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-                for no key update skip locked
-            );
+            perform montoit.change_rows(format(
+                'update public.api_keys set last_used_at = now() where id = any (%L::uuid[])',
+                array(
+                    select k.id from public.api_keys as k
+                    where k.service_name = get_api_keys.service and k.is_active
+                      and (k.key_name is null or k.environment = active_environment)
+                      and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+                    for no key update skip locked
+                )
+            ));
         exception
             when others then
                 null;
@@ -1778,6 +1817,8 @@ REVOKE ALL ON FUNCTION montoit.caller_role() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.caller_role() TO anon;
 GRANT ALL ON FUNCTION montoit.caller_role() TO authenticated;
 GRANT ALL ON FUNCTION montoit.caller_role() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.change_rows(statement text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.check_flag(asked_user uuid, asked_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.check_flag(asked_user uuid, asked_key text) TO anon;

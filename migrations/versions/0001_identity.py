@@ -68,6 +68,7 @@ FUNCTIONS = (
     "roles_of",
     "touch_updated_at",
     "refuse_to_lose_rows",
+    "change_rows",
 )
 
 

@@ -36,35 +36,42 @@ revoke all on table public.feature_flags, public.feature_flag_history, public.fe
 # Before the trigger exists: seeding is no change, and leaves no history. Of a platform that has its own flags, only
 # InTouch's are our business: one that was removed there must not come back.
 SEED = r"""
-with seeded as (
-    insert into public.feature_flags
-        (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
-    select key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage
-    from montoit.feature_flag_seed
-    where not exists (select from public.feature_flags) or key = any (current_setting('montoit.services')::text[])
-    on conflict (key) do nothing
-    returning key, is_enabled
-),
-told as (
+do $$
+declare
+    wanted text[] := array(
+        select key from montoit.feature_flag_seed
+        where (not exists (select from public.feature_flags) or key = any (current_setting('montoit.services')::text[]))
+          and key not in (select key from public.feature_flags)
+    );
+begin
+    perform montoit.change_rows(format(
+        'insert into public.feature_flags'
+        ' (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)'
+        ' select key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage'
+        ' from montoit.feature_flag_seed where key = any (%L::text[])',
+        wanted
+    ));
+
     insert into montoit.adoption_steps (stage, table_name, object, undo, told)
     select
         'access', 'feature_flags', 'flags of ours', 'select',
         case when count(*) = 1 then 'flag ajouté et actif, la plateforme n''en avait aucun : '
             else count(*) || ' flags ajoutés et actifs, la plateforme n''en avait aucun : ' end
             || string_agg(key || case when key like 'ai\_%' then ' (payant à l''appel)' else '' end, ', ' order by key)
-    from seeded
-    where is_enabled and exists (select from montoit.adopted_tables)
-    having count(*) > 0
-)
-update montoit.adopted_tables
-set own_rows = case table_name
-    when 'feature_flags' then format('key = any (%L)', keys)
-    else format('feature_flag_id in (select id from public.feature_flags where key = any (%L))', keys)
-end
-from (select array(select key from seeded) as keys) as ours
-where table_name = 'feature_flags'
-   or table_name = 'feature_flag_overrides'
-      and exists (select from montoit.adopted_tables where table_name = 'feature_flags');
+    from montoit.feature_flag_seed
+    where key = any (wanted) and is_enabled and exists (select from montoit.adopted_tables)
+    having count(*) > 0;
+
+    update montoit.adopted_tables
+    set own_rows = case table_name
+        when 'feature_flags' then format('key = any (%L::text[])', wanted)
+        else format('feature_flag_id in (select id from public.feature_flags where key = any (%L::text[]))', wanted)
+    end
+    where table_name = 'feature_flags'
+       or table_name = 'feature_flag_overrides'
+          and exists (select from montoit.adopted_tables where table_name = 'feature_flags');
+end;
+$$;
 """
 
 TRIGGERS = """

@@ -139,47 +139,52 @@ select montoit.verify_credentials(current_setting('montoit.environment'), {text_
 SWITCH_ON = """
 do $$
 declare
+    ordered_environment text := current_setting('montoit.environment');
     ordered jsonb;
     services integer;
 begin
-    with orders as materialized (
-        select
-            service.key,
-            service.name,
-            service.category,
-            coalesce(
-                nullif(current_setting('montoit.rollout_percentage'), '')::integer,
-                case when flag.is_enabled or flag.metadata ? 'activated_at' then flag.rollout_percentage end,
-                100
-            ) as share,
-            service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now()) as metadata
-        from (values
+    select jsonb_agg(jsonb_build_object(
+        'key', service.key,
+        'name', service.name,
+        'category', service.category,
+        'share', coalesce(
+            nullif(current_setting('montoit.rollout_percentage'), '')::integer,
+            case when flag.is_enabled or flag.metadata ? 'activated_at' then flag.rollout_percentage end,
+            100
+        ),
+        'metadata', service.metadata || jsonb_build_object('provider', 'intouch', 'activated_at', now())
+    ))
+    into ordered
+    from (values
             {services}
-        ) as service (key, name, category, metadata)
-        left join public.feature_flags as flag on flag.key = service.key
-    ),
-    written as (
-        insert into public.feature_flags as flag
-            (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
-        select key, name, category, true, true, current_setting('montoit.environment'), share, metadata
-        from orders
-        on conflict (key) do update set
-            is_enabled = true,
-            requires_credentials = true,
-            credentials_status = excluded.credentials_status,
-            rollout_percentage = excluded.rollout_percentage,
-            metadata = flag.metadata || excluded.metadata
-    )
-    select jsonb_object_agg(key, jsonb_build_array(share, metadata)) into ordered from orders;
+    ) as service (key, name, category, metadata)
+    left join public.feature_flags as flag on flag.key = service.key;
+
+    -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
+    set local search_path to default;
+    insert into public.feature_flags as flag
+        (key, name, category, is_enabled, requires_credentials, credentials_status, rollout_percentage, metadata)
+    select key, name, category, true, true, ordered_environment, share, metadata
+    from jsonb_to_recordset(ordered)
+        as service (key text, name text, category text, share integer, metadata jsonb)
+    on conflict (key) do update set
+        is_enabled = true,
+        requires_credentials = true,
+        credentials_status = excluded.credentials_status,
+        rollout_percentage = excluded.rollout_percentage,
+        metadata = flag.metadata || excluded.metadata;
+    set constraints all immediate;
+    set local search_path to '';
 
     -- Reads everything back: a trigger of somebody else may have had other plans.
     select count(*) into services
-    from public.feature_flags
-    where is_enabled
-      and requires_credentials
-      and credentials_status = current_setting('montoit.environment')
-      and rollout_percentage = (ordered -> key -> 0)::integer
-      and metadata @> (ordered -> key -> 1);
+    from public.feature_flags as flag
+    join jsonb_to_recordset(ordered) as service (key text, share integer, metadata jsonb) on service.key = flag.key
+    where flag.is_enabled
+      and flag.requires_credentials
+      and flag.credentials_status = ordered_environment
+      and flag.rollout_percentage = service.share
+      and flag.metadata @> service.metadata;
 
     if services <> {count} then
         raise exception using

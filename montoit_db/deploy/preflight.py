@@ -261,7 +261,7 @@ def _path(connection: Connection) -> Iterator[Finding]:
         yield Finding(
             "Chemin",
             "warning",
-            f"peuvent créer des objets dans public : {creators}. Nos commandes ne les trouvent pas, d'autres sessions oui",
+            f"peuvent créer des objets dans public : {creators}. Nos commandes les ignorent, d'autres sessions non",
             "Si personne n'en a besoin : revoke create on schema public from …;",
         )
     if triggers:

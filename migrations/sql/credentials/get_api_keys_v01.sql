@@ -40,14 +40,16 @@ begin
           and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
     ) then
         begin
-            update public.api_keys set last_used_at = now()
-            where id in (
-                select k.id from public.api_keys as k
-                where k.service_name = get_api_keys.service and k.is_active
-                  and (k.key_name is null or k.environment = active_environment)
-                  and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-                for no key update skip locked
-            );
+            perform montoit.change_rows(format(
+                'update public.api_keys set last_used_at = now() where id = any (%L::uuid[])',
+                array(
+                    select k.id from public.api_keys as k
+                    where k.service_name = get_api_keys.service and k.is_active
+                      and (k.key_name is null or k.environment = active_environment)
+                      and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+                    for no key update skip locked
+                )
+            ));
         exception
             when others then
                 null;

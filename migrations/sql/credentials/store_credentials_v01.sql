@@ -23,6 +23,8 @@ declare
     secret uuid;
     secret_name text;
     changed text[] := '{}';
+    kept_value text;
+    root text := current_setting('montoit.base_url');
     state text;
     constraint_of text;
     table_of text;
@@ -64,11 +66,14 @@ begin
             delete from vault.secrets where id = credential.former_secret;
         end if;
 
+        kept_value := case when not to_vault then credential.value end;
+        -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
+        set local search_path to default;
         insert into public.api_keys as stored
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
-            'intouch', credential.key_name, case when not to_vault then credential.value end, secret,
-            current_setting('montoit.base_url'), credential.environment, credential.is_given, credential.metadata
+            'intouch', credential.key_name, kept_value, secret, root, credential.environment, credential.is_given,
+            credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -76,15 +81,21 @@ begin
             endpoint = case when credential.is_given then excluded.endpoint else stored.endpoint end,
             is_active = credential.is_given or stored.is_active,
             metadata = stored.metadata || excluded.metadata;
+        set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+        set local search_path to '';
 
         if credential.former_value is distinct from credential.value then
             changed := changed || credential.key_name;
         end if;
     end loop;
 
-    update public.api_keys set is_active = false
-    where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active;
-    set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
+    perform montoit.change_rows(format(
+        'update public.api_keys set is_active = false where id = any (%L::uuid[])',
+        array(
+            select id from public.api_keys
+            where service_name = 'intouch' and key_name is not null and environment <> target_environment and is_active
+        )
+    ));
     return changed;
 exception
     when others then

@@ -20,13 +20,16 @@ declare
 begin
     perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
 
-    update public.feature_flags set is_enabled = false, credentials_status = 'not_configured'
-    where key = any (services);
+    perform montoit.change_rows(format(
+        'update public.feature_flags set is_enabled = false, credentials_status = %L where key = any (%L::text[])',
+        'not_configured', services
+    ));
 
     begin
-        update public.api_keys set is_active = false
-        where service_name = 'intouch' and key_name is not null and is_active;
-        set constraints all immediate;
+        perform montoit.change_rows(format(
+            'update public.api_keys set is_active = false where id = any (%L::uuid[])',
+            array(select id from public.api_keys where service_name = 'intouch' and key_name is not null and is_active)
+        ));
     exception
         when others then
             get stacked diagnostics

@@ -2,6 +2,7 @@
 -- the enabled flags that the platform meant for everyone and wrote down as 0 % (its hash let in half of the users).
 do $$
 declare
+    flag jsonb;
     keeps_rollout constant boolean := current_setting('montoit.keep_rollout') = 'yes';
     services constant text[] := current_setting('montoit.services');
     zero record;
@@ -72,11 +73,14 @@ begin
             format('%s : 0 %% → 100 %%%s', zero.key,
                    case when zero.key like 'ai\_%' then ' (payant à l''appel)' end)
         );
-        insert into public.feature_flag_history
-            (feature_flag_id, flag_key, action, previous_value, new_value, actor, reason)
-        select id, key, 'updated', to_jsonb(f) || '{"rollout_percentage": 0}', to_jsonb(f),
-               coalesce(nullif(current_setting('role', true), 'none'), session_user), 'montoit_db: adoption'
-        from public.feature_flags as f where id = zero.id;
+        select to_jsonb(f) into flag from public.feature_flags as f where id = zero.id;
+        perform montoit.change_rows(format(
+            'insert into public.feature_flag_history'
+            ' (feature_flag_id, flag_key, action, previous_value, new_value, actor, reason)'
+            ' values (%L, %L, %L, %L, %L, %L, %L)',
+            zero.id, zero.key, 'updated', flag || '{"rollout_percentage": 0}', flag,
+            coalesce(nullif(current_setting('role', true), 'none'), session_user), 'montoit_db: adoption'
+        ));
     end loop;
 
     insert into montoit.adoption_steps (stage, table_name, object, undo, told)

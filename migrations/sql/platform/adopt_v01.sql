@@ -8,7 +8,11 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    execute redo;
+    if redo like 'update %' then
+        perform montoit.change_rows(redo);
+    else
+        execute redo;
+    end if;
     insert into montoit.adoption_steps (stage, table_name, object, undo, told)
     values (adopt.stage, adopt.table_name, adopt.object, adopt.undo, adopt.told);
 end;

@@ -5,10 +5,13 @@ begin
     if not exists (select from montoit.adopted_tables where table_name = 'feature_flag_history') then
         return;
     end if;
+    -- Under the path of other sessions, as montoit.change_rows does: the operators are of exactly these types.
     if to_regclass('public.feature_flags') is null then
+        set local search_path to default;
         update public.feature_flag_history
         set flag_key = coalesce(new_value ->> 'key', previous_value ->> 'key', 'unknown');
     else
+        set local search_path to default;
         update public.feature_flag_history as history
         set flag_key = coalesce(
             (select key from public.feature_flags as f where f.id = history.feature_flag_id),
@@ -16,6 +19,7 @@ begin
         );
     end if;
     set constraints all immediate; -- a table with pending events cannot be altered
+    set local search_path to '';
     create index if not exists idx_feature_flag_history_feature_flag_id_changed_at
         on public.feature_flag_history (feature_flag_id, changed_at);
     if exists (

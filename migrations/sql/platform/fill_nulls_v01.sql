@@ -22,7 +22,8 @@ begin
             perform montoit.adopt(
                 'tables', 'feature_flags', format('nulls of %I', wanted.name),
                 format('update public.feature_flags set %1$I = %2$s where %1$I is null', wanted.name, wanted.value),
-                format('update public.feature_flags set %1$I = null where id = any (%2$L) and %1$I = %3$s',
+                format('update public.feature_flags set %1$I = null where id = any (%2$L::uuid[])'
+                       ' and %1$I operator(pg_catalog.=) %3$s',
                        wanted.name, ids, wanted.value),
                 format('%s sans %s : %s', case cardinality(ids) when 1 then '1 ligne' else cardinality(ids) || ' lignes' end,
                        wanted.name, wanted.value)

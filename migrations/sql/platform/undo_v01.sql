@@ -16,7 +16,11 @@ begin
         order by id desc
     loop
         begin
-            execute step.undo;
+            if step.undo like 'update %' or step.undo like 'delete %' then
+                perform montoit.change_rows(step.undo);
+            else
+                execute step.undo;
+            end if;
         exception
             when others then
                 get stacked diagnostics state = returned_sqlstate, reason = message_text;

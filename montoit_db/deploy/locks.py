@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
+LOCK_KEY = 7_104_878_111_529_320  # any number, but the same in every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _TRANSACTION_TIMEOUT_SINCE = 170000
 
 
 @contextmanager
 def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
-    """Hold the deployments' advisory lock, on a connection of its own, which is lent, for as long as this lasts.
+    """Hold the deployments' advisory lock until the block ends, on a connection of its own, which is yielded.
 
-    It is polled: a session that blocks on a lock has a snapshot, which a concurrent index waits for, and sixteen
-    of them fill a small pool. It is a transaction's lock: a transaction pooler keeps no session's.
+    The lock is polled: a session that waits in the server has a snapshot, which a concurrent index waits for, and
+    sixteen such sessions fill a small pool. The lock belongs to a transaction, since a transaction pooler keeps no
+    session.
 
     Raises:
         MontoitError: another deployment is still at work after `patience` seconds.
@@ -35,8 +36,8 @@ def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
     while True:
         with connect_to(engine) as holder:
             _never_time_out(holder)
-            # Without a parameter: the portal of an extended query would keep its snapshot, which an index that is
-            # built concurrently waits for.
+            # Without parameters: they would make it an extended query, whose portal keeps a snapshot, and a concurrent
+            # index would wait for that.
             if holder.exec_driver_sql(f"select pg_try_advisory_xact_lock({LOCK_KEY})").scalar_one():
                 yield holder
                 return
@@ -50,7 +51,7 @@ def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
 
 
 def _never_time_out(holder: Connection) -> None:
-    """Keep the server from ending the transaction that does nothing but hold the lock."""
+    """Keep the server from ending the transaction that holds the lock: it is idle."""
     names = ["idle_in_transaction_session_timeout"]
     raw: Any = holder.connection.driver_connection
     if raw.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
@@ -59,7 +60,7 @@ def _never_time_out(holder: Connection) -> None:
 
 
 def lock_holder(connection: Connection) -> str | None:
-    """Describe the session that holds the deployments' lock; None where nobody does."""
+    """Describe the session that holds the deployments' lock; None if no session does."""
     row = connection.exec_driver_sql(
         "select l.pid, round(extract(epoch from now() - a.xact_start)) from pg_locks as l"
         " left join pg_stat_activity as a using (pid) where l.locktype = 'advisory' and l.granted"
@@ -71,7 +72,7 @@ def lock_holder(connection: Connection) -> str | None:
 
 
 class Blocker(NamedTuple):
-    """A session that holds locks on our tables; `age` of its transaction in seconds, None where we may not know."""
+    """A session that holds locks on the package's tables; `age` of its transaction is in seconds; None: hidden."""
 
     pid: int
     state: str | None
@@ -80,7 +81,7 @@ class Blocker(NamedTuple):
     tables: str
 
     def __str__(self) -> str:
-        """Say who it is."""
+        """Describe the session in French."""
         age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
         return (
             f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
@@ -89,14 +90,14 @@ class Blocker(NamedTuple):
 
 
 def blockers(connection: Connection, *others: str) -> list[Blocker]:
-    """Return the sessions with locks on our tables, or on `others`, the oldest transaction first, five at the most."""
+    """Return at most five sessions with locks on the package's tables or on `others`, the oldest transaction first."""
     tables = [*(f"public.{table}" for table in TABLES), *others]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
 
 
 def who_blocks(connection: Connection) -> str:
-    """Return what to say of the sessions with locks on our tables, in French, and what to do about them."""
-    sessions = " ; ".join(map(str, blockers(connection, "auth.users")))  # an adoption ends keys that point there
+    """Say in French which sessions hold locks on the package's tables, and what to do about them."""
+    sessions = " ; ".join(map(str, blockers(connection, "auth.users")))  # an adoption drops foreign keys to auth.users
     return (
         f"Verrous tenus en ce moment : {sessions or 'aucun, relancez la commande'}.\n"
         "Attendez la fin de cette session, ou terminez-la : select pg_terminate_backend(pid)."

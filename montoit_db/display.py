@@ -25,7 +25,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "inconnu" if value is None else f"{value:.{digits}f}".replace(".", ",") + "\N{NO-BREAK SPACE}%"
 
 
-def shown(text: str) -> str:
+def harmless(text: str) -> str:
     """Return text from elsewhere on one line, without what a terminal would obey (escapes, direction marks)."""
     kept = (" " if unicodedata.category(character) in _UNSHOWN else character for character in text)
     return " ".join("".join(kept).split())
@@ -44,15 +44,15 @@ def framed(title: str, lines: Sequence[str]) -> str:
     return "\n".join(
         [
             f"╔{'═' * WIDTH}╗",
-            _framed(title.center(WIDTH - 2)),
+            _framed_line(title.center(WIDTH - 2)),
             f"╠{'═' * WIDTH}╣",
-            *map(_framed, lines),
+            *map(_framed_line, lines),
             f"╚{'═' * WIDTH}╝",
         ]
     )
 
 
-def _framed(line: str) -> str:
+def _framed_line(line: str) -> str:
     return f"║ {line}{' ' * (WIDTH - 2 - _columns(line))} ║"
 
 

@@ -8,7 +8,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.locks import who_blocks
-from montoit_db.display import number, shortened, shown
+from montoit_db.display import harmless, number, shortened
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import SERVICES
 
@@ -116,7 +116,7 @@ _WIDEST = 26  # characters of a name
 
 def described(changes: Sequence[Change]) -> str:
     """Return a plan in French, 80 columns wide; a service of InTouch's has its name of the catalogue."""
-    names = {change.key: shortened(shown(_LABELS.get(change.key, change.name)), _WIDEST) for change in changes}
+    names = {change.key: shortened(harmless(_LABELS.get(change.key, change.name)), _WIDEST) for change in changes}
     widest = max(map(len, names.values()))
     lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
     for change in changes:
@@ -137,7 +137,7 @@ def described(changes: Sequence[Change]) -> str:
 
 def _whom(change: Change) -> str:
     if change.roles:
-        return f"parmi : {shortened(shown(', '.join(change.roles)), _WIDEST)}"
+        return f"parmi : {shortened(harmless(', '.join(change.roles)), _WIDEST)}"
     if change.users_before is None or not change.is_needed:
         return ""
     return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"

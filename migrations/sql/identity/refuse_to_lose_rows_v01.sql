@@ -1,6 +1,6 @@
 -- Raises MT001 while a table of the package's holds a row that is not an unmodified seed; names each table and its count.
 -- Looks for a single row first, and counts only to refuse. A table that is missing, or whose revision is not applied, holds
--- nothing of ours; of an adopted table only the rows that the package wrote would be lost.
+-- nothing of the package's; of an adopted table only the rows that the package wrote would be lost.
 create or replace function montoit.refuse_to_lose_rows()
 returns void
 language plpgsql

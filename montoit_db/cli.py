@@ -297,9 +297,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a container's first process ignores it without a handler
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which the first process of a container would ignore
     app()
 
 

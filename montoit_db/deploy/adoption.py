@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-FUNCTIONS = frozenset(
-    {"check_feature_flag", "check_feature_flags", "get_api_keys", "log_api_usage"}
-)  # replaced with the tables
+# The platform's functions that an adoption replaces, or closes.
+FUNCTIONS = frozenset({"check_feature_flag", "check_feature_flags", "get_api_keys", "log_api_usage"})
 
 
 class ExistingTable(NamedTuple):

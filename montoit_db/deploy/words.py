@@ -47,9 +47,7 @@ class Words:
     def __init__(self, migration: MigrationContext, read_state: Callable[[], InTouchState] | None) -> None:
         """Take the place of the command's own function."""
         self._alembics_function = migration.opts["fn"]
-        self.verb: str = (
-            self._alembics_function.__name__
-        )  # a word depends on its command: `downgrade head` is no activation
+        self.verb: str = self._alembics_function.__name__  # a word depends on it: `downgrade head` is no activation
         self._migration = migration
         self._read_state = read_state
         self.tree = Tree(migration.opts["script"])
@@ -82,7 +80,7 @@ class Words:
 
     @property
     def is_relative(self) -> bool:
-        """Whether the destination is counted from the current revision: after a first attempt that is another one."""
+        """Whether the destination is counted from the current revision, which a first attempt may have changed."""
         return bool(RELATIVE.search(self._destination)) and self._destination not in {"-1", f"{INTOUCH}@-1"}
 
     def _steps_of_lasting_word(self, heads: tuple[str, ...]) -> list[Step] | None:

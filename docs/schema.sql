@@ -676,7 +676,7 @@ begin
                 null; -- headers that are not JSON give no reason
         end;
     end if;
-    -- changed_by and actor are montoit.current_user_id() and caller_role(), which are not called if nobody signed in.
+    -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
         (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
     values (

@@ -1,6 +1,6 @@
--- Locks all adopted tables, and drops the foreign keys that forbid to delete a flag or a user; that also locks auth.users.
--- Tables that others use all the time come last, to be locked for the shortest time. The downgrade brings the foreign keys
--- back: `not valid` if a flag or a user was deleted since, since the rows that point there are kept.
+-- Locks all adopted tables, and drops the foreign keys by which the history goes with its flag, or a user cannot be deleted;
+-- that also locks auth.users. Tables that others use all the time come last, to be locked for the shortest time. The
+-- downgrade brings the keys back, `not valid` if a flag or a user was deleted meanwhile: rows that point there are kept.
 select montoit.lock_tables(
     array['sms_logs', 'whatsapp_logs', 'api_keys', 'feature_flag_history', 'feature_flag_overrides', 'feature_flags'],
     $statement$

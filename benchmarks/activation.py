@@ -1,11 +1,11 @@
-"""What `upgrade head` costs the database at an activation: statements, milliseconds, and how long rows are locked.
+"""What an activation costs the database: statements, milliseconds, and how long rows are locked.
 
     python -m benchmarks.activation [--runs 15]
 
-Read from the log of a server that logs every statement with its duration. A statement is a round trip; COPY takes
-one more. The activation is the transaction of the activation, from its first statement to its commit; connecting, the
-lock, finding the revision and the summary are around it. Rows of api_keys are locked from the statement that stores the
-credentials to the end of the commit, those of feature_flags from the one that switches the services on.
+The figures come from the log of a server that logs every statement with its duration. A statement is one round trip,
+COPY two. "activation" is the transaction of the activation, from its first statement to its commit; "whole command"
+adds connecting, the lock, finding the revision, and the summary. Rows of api_keys are locked from the statement that
+stores the credentials to the end of the commit, rows of feature_flags from the statement that switches the services on.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def cost(log: str, database: str) -> Cost:
 
 
 def _trips_and_time(lines: list[re.Match[str]]) -> tuple[int, float]:
-    """Count the round trips, and add up the milliseconds; parse and bind travel with their execute."""
+    """Count the round trips, and add up the milliseconds; parse and bind are sent together with their execute."""
     trips = sum(not match["kind"].startswith(("parse", "bind")) for match in lines)
     copies = sum(match["sql"].startswith("copy ") for match in lines)
     return trips + copies, sum(float(match["ms"]) for match in lines)

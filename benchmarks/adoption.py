@@ -1,13 +1,13 @@
-"""Taking over a large log of the platform's while others write to it, and whether any client waits for us.
+"""Adopt the platform's tables under load, one of them large, and measure how long clients wait for the upgrade.
 
     python -m benchmarks.adoption [--rows 5000000] [--clients 8] [--seconds 60] [--binaries DIRECTORY]
 
-The database is the platform's of 2025 (tests/generations.py), with that many rows in sms_logs and without the two
-indexes that we want, so that both are built; pgbench inserts, checks flags and reads keys without a pause while
-`upgrade head` goes from nothing to the activation: first alone, then on a second database while a reader holds
-whatsapp_logs open for some seconds, so that the upgrade has to wait. Printed are the failed transactions, the longest
-one, and the longest wait of a client for a lock on a table (from the server's log, which has those of 10 ms and more),
-with the upgrade and without.
+The database is the platform's of 2025 (made by the tests' generation B), with `--rows` rows in sms_logs and without its
+indexes on the time and the user, so that the upgrade builds both. pgbench inserts, checks flags and reads keys without
+a pause: without an upgrade; while `upgrade head` goes from nothing to the activation; and, on a second database, while
+a reader holds whatsapp_logs open for some seconds, so that the upgrade has to wait. Printed are the failed
+transactions, the longest transaction, and the longest wait of a client for a lock on a table (from the server's log,
+which has waits of 10 ms and more).
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ select check_feature_flag('monartisan', gen_random_uuid());
 select get_api_keys('brevo');
 """
 OPTIONS = ("max_wal_size=8GB", "log_lock_waits=on", "deadlock_timeout=10ms")
-# Of a client: the upgrade's own waits are for AccessExclusiveLock, or for ShareUpdateExclusiveLock.
+# The waits of clients: the upgrade itself waits for AccessExclusiveLock or ShareUpdateExclusiveLock.
 WAITED = re.compile(r"acquired (?:AccessShare|Row\w+)Lock on relation .* after ([\d.]+) ms")
 HEAD_START = 5  # seconds of load before the upgrade begins
 HELD = 3  # seconds for which the reader holds a log open once the upgrade has begun
 
 
 def make_platform(database: Database, rows: int) -> None:
-    """Make the platform's database of 2025 with `rows` more in sms_logs, and without the two indexes that we want."""
+    """Make the platform's database of 2025, with `rows` more rows in sms_logs and without two of its indexes."""
     create_roles(database)
     make_generation_b(database)
     database.execute("drop index idx_sms_logs_created_at; drop index idx_sms_logs_user_id")
@@ -58,7 +58,7 @@ def make_platform(database: Database, rows: int) -> None:
 
 
 def main() -> None:
-    """Fill, load without us, load with the upgrade, load with the upgrade and a reader, and print all three."""
+    """Fill, then run the load alone, with the upgrade, and with the upgrade and a reader; print all three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--clients", type=int, default=8)

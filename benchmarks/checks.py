@@ -1,12 +1,12 @@
-"""What a flag check costs, against the platform's own.
+"""What a flag check costs, compared with the platform's own.
 
     python -m benchmarks.checks [--runs 15] [--seconds 4] [--binaries /usr/lib/postgresql/15/bin]
 
 pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
 plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
-wrong (the hash is signed, so that 50 % are 75 %). Both statements are asked in the same run, one of them drawn at
-random for each transaction; printed is the median of the runs' ratios of latencies, and between what the middle half of
-them lies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
+wrong (the hash is signed, so that 50 % are 75 %). Both statements run in the same run: each transaction draws one of
+them at random. Printed are the median of the runs' ratios of latencies, the range of the middle half of the ratios, and
+the median latencies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
 """
 
 from __future__ import annotations
@@ -71,22 +71,22 @@ grant execute on function public.platform_check to service_role, authenticated;
 USER = "'00000000-0000-4000-8000-000000000000'::uuid"
 ONE = f"select check_feature_flag('orange_money', {USER});"
 ALL = f"select check_feature_flags({USER});"
-THEIRS = f"select platform_check('orange_money', {USER});"
+PLATFORM_CHECK = f"select platform_check('orange_money', {USER});"
 SIGNED_IN = f'{{"sub": {USER[:38]}, "role": "authenticated"}}'.replace("'", '"')
 
 
 class Case(NamedTuple):
-    """Two statements to compare, and who asks."""
+    """A statement, the yardstick that it is compared with, and who asks."""
 
     name: str
     role: str
-    mine: str
-    theirs: str
+    statement: str
+    yardstick: str
 
 
 CASES = (
-    Case("one flag : the platform's, the service asks", "service_role", ONE, THEIRS),
-    Case("one flag : the platform's, a user asks", "authenticated", ONE, THEIRS),
+    Case("one flag : the platform's, the service asks", "service_role", ONE, PLATFORM_CHECK),
+    Case("one flag : the platform's, a user asks", "authenticated", ONE, PLATFORM_CHECK),
     Case("all flags : one flag, the service asks", "service_role", ALL, ONE),
     Case("all flags : one flag, a user asks", "authenticated", ALL, ONE),
 )
@@ -96,7 +96,7 @@ class Bench:
     """pgbench on one database."""
 
     def __init__(self, server: embedded.Server, database: str, directory: Path, duration: int) -> None:
-        """Take where to ask, where to write scripts, and the seconds of a run."""
+        """Take the database, a directory for scripts, and the seconds of a run."""
         self._server = server
         self._database = database
         self._directory = directory
@@ -104,23 +104,23 @@ class Bench:
 
     def latencies(self, case: Case) -> list[float]:
         """Return the mean latencies of both statements, in microseconds."""
-        scripts = [self._directory / "mine.sql", self._directory / "theirs.sql"]
-        for script, statement in zip(scripts, (case.mine, case.theirs), strict=True):
-            script.write_text(statement)
+        scripts = [self._directory / "statement.sql", self._directory / "yardstick.sql"]
+        for script, sql in zip(scripts, (case.statement, case.yardstick), strict=True):
+            script.write_text(sql)
         claims = SIGNED_IN if case.role == "authenticated" else ""
         options = f"-c role={case.role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
-        found = latencies(self._server, self._database, scripts, self._duration, {"PGOPTIONS": options})
-        return [1000 * each for each in found]
+        milliseconds = latencies(self._server, self._database, scripts, self._duration, {"PGOPTIONS": options})
+        return [1000 * latency for latency in milliseconds]
 
 
 def measure(bench: Bench, case: Case, runs: int) -> str:
     """Run one case and return its line of the table."""
-    mine, theirs = zip(*(bench.latencies(case) for _ in range(runs)), strict=True)
-    ratios = sorted(one / other for one, other in zip(mine, theirs, strict=True))
+    measured, yardstick = zip(*(bench.latencies(case) for _ in range(runs)), strict=True)
+    ratios = sorted(one / other for one, other in zip(measured, yardstick, strict=True))
     low, high = ratios[runs // 4], ratios[-1 - runs // 4]
     return (
         f"{case.name:<44} {statistics.median(ratios):5.2f} {low:5.2f} - {high:4.2f}"
-        f" {statistics.median(mine):6.0f} {statistics.median(theirs):6.0f}"
+        f" {statistics.median(measured):6.0f} {statistics.median(yardstick):6.0f}"
     )
 
 

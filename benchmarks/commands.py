@@ -1,10 +1,10 @@
-"""Our `alembic` commands against a bare Alembic project with the same statements.
+"""The package's `alembic` commands, compared with a bare Alembic project that runs the same statements.
 
     python -m benchmarks.commands [--pairs 15] [--against CHECKOUT]
 
-A pair is two whole processes, one of each project, on databases of the same state; their order changes from
-pair to pair. Printed is the median of the pairs' ratios, with the medians of both sides in milliseconds. With
-`--against`, the other side is a former checkout of ours, `git worktree add ../before v1.0` for example.
+A pair is two whole processes, one of each project, on databases of the same state; their order changes from pair to
+pair. Printed are the median of the pairs' ratios, and the medians of both sides in milliseconds. With `--against` the
+other side is another checkout of this project, made by `git worktree add ../before v1.0` for example.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ from sqlalchemy import create_engine, pool
 from bare_statements import InTouchSettings
 
 fileConfig(context.config.config_file_name)
-context.config.attributes["order"] = InTouchSettings.from_environment()
+context.config.attributes["intouch_settings"] = InTouchSettings.from_environment()
 with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as connection:
     connection.exec_driver_sql("create schema if not exists montoit")
     connection.commit()
@@ -86,7 +86,7 @@ with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as
         context.run_migrations()
 """
 
-# What our revisions import, without what our package adds: no validation, no look ahead.
+# What the revisions import from the package, without what the package adds: no validation, no objections beforehand.
 BARE_STATEMENTS = """
 import os
 import re
@@ -103,7 +103,7 @@ class InTouchSettings:
         names = ("username", "password", "partner_id", "login_api", "password_api")
         url = "https://apidist.gutouch.net"
         return SimpleNamespace(
-            environment=os.environ["INTOUCH_ENVIRONMENT"], rollout_percentage=None, base_url=url,
+            environment=os.environ["INTOUCH_ENVIRONMENT"], rollout_percentage=None,
             credential_store="auto",
             credentials={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
         )
@@ -113,7 +113,7 @@ def run(sql):
 
 def read(name):
     text = (Path(__file__).parent / "sql" / f"{name}.sql").read_text()
-    return re.sub("-- include ([\\\\w/]+)", lambda found: read(found[1] + "_part"), text)
+    return re.sub("-- include ([\\\\w/]+)", lambda include: read(include[1] + "_part"), text)
 
 def run_file(name):
     run(read(name))
@@ -128,7 +128,7 @@ def copy_values(connection, values):
         for row in values.items():
             copy.write_row(row)
 
-def refuse_missing_vault(connection, order):
+def refuse_missing_vault(connection, settings):
     pass
 
 KEEP_ROLLOUT = "keep-rollout"
@@ -142,7 +142,7 @@ def refuse_to_lose_rows():
 
 
 class Case(NamedTuple):
-    """A command, and what it starts from: InTouch `on` or `off` (None: an empty database)."""
+    """A command, and the state that it starts from: InTouch `on` or `off`; None: an empty database."""
 
     name: str
     arguments: tuple[str, ...]
@@ -180,7 +180,7 @@ class Databases:
 
 
 def make_bare_project(directory: Path) -> None:
-    """Write a project of Alembic's own, with copies of our revisions."""
+    """Write a bare Alembic project, with copies of the package's revisions."""
     bare = directory / "bare"
     shutil.copytree(ROOT / "migrations" / "sql", bare / "sql")
     (directory / "alembic.ini").write_text(BARE_INI)
@@ -214,7 +214,7 @@ def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
 
 
 def facts(server: embedded.Server) -> str:
-    """Return what a number is worth nothing without."""
+    """Return the date, the machine and the versions, without which a figure means nothing."""
     with make_engine(server.url()).connect() as connection:
         version = connection.exec_driver_sql("show server_version").scalar_one()
     return (
@@ -232,7 +232,7 @@ def latencies(
 ) -> list[float]:
     """Return pgbench's mean latency of each script, in milliseconds: prepared statements, four clients.
 
-    Each client draws its next script at random, so that whatever else the machine does hits all alike.
+    Each client draws its next script at random, so that other work of the machine slows all scripts alike.
     """
     result = subprocess.run(
         [
@@ -245,17 +245,17 @@ def latencies(
         text=True,
         check=True,
     )
-    found = re.findall(r"latency average = ([\d.]+) ms", result.stdout)
-    return [float(each) for each in found[-len(scripts) :]]  # before those of several scripts stands that of all
+    averages = re.findall(r"latency average = ([\d.]+) ms", result.stdout)
+    return [float(average) for average in averages[-len(scripts) :]]  # of several scripts, the overall one comes first
 
 
 def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
     """Run the pairs of one case and return its line of the table."""
-    former = (bare / "montoit_db").exists()  # its schema is its own: it makes the databases that it starts from
+    is_checkout = (bare / "montoit_db").exists()  # it has a schema of its own, and makes the databases to start from
     templates = {project: databases.clone("template1") for project in (ROOT, bare)}
     for project, template in templates.items():
         if case.start:
-            seconds(("upgrade", start_of(case, project)), project if former else ROOT, template)
+            seconds(("upgrade", start_of(case, project)), project if is_checkout else ROOT, template)
     times: dict[Path, list[float]] = {ROOT: [], bare: []}
     for number in range(pairs + 1):
         for project in (ROOT, bare) if number % 2 else (bare, ROOT):
@@ -272,9 +272,9 @@ def measure(case: Case, databases: Databases, bare: Path, pairs: int) -> str:
 
 
 def start_of(case: Case, project: Path) -> str:
-    """Return the revision that a case starts from, as the project numbers it: its activation, or the one before."""
+    """Return the revision that a case starts from, as the project numbers it: the activation, or the one before."""
     revisions = sorted(path.name[:4] for path in (project / "migrations" / "versions").glob("0*.py"))
-    if not revisions:  # the bare project's have the same numbers
+    if not revisions:  # the bare project's revisions lie elsewhere, and have the same numbers
         return start_of(case, ROOT)
     (activation,) = (path.name[:4] for path in (project / "migrations" / "versions").glob("*_activate_intouch.py"))
     return activation if case.start == "on" else revisions[revisions.index(activation) - 1]

@@ -1,11 +1,11 @@
-"""Kill deployments, and servers under them, at random moments; look at what is left each time.
+"""Kill deployments, or the server under them, at random moments, and look at what each kill leaves.
 
     python -m benchmarks.kills [--kills 200] [--seed 1]
 
 Half of the kills are SIGKILL to the `alembic` process, half to the server; some databases are the platform's of 2025,
-with a log that is large enough to get its indexes concurrently. After each the database has to be at a revision
+with a log that is large enough to get its indexes concurrently. After each kill the database has to be at a revision
 boundary, with 0 or 7 services on, and the next `upgrade head` has to succeed and to leave no index INVALID. The first
-that does not ends the run with status 1. The same seed draws the same commands and moments.
+failure ends the run with status 1. The same seed draws the same commands and moments.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLATFORM_ROWS = 100_000
 
 
 def start(address: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start an `alembic` process on our revisions."""
+    """Start an `alembic` process on the package's revisions."""
     return subprocess.Popen(
         [sys.executable, "-m", "alembic.config", "-c", str(ROOT / "alembic.ini"), *arguments],
         env={**os.environ, **SETTINGS, "DATABASE_URL": address},
@@ -50,7 +50,7 @@ def start(address: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def boundary(directory: Path, database: str) -> str:
-    """Return the revision that a kill left the database at; the server recovers first where it was killed.
+    """Return the revision that a kill left the database at; a server that was killed recovers first.
 
     Raises:
         AssertionError: the database is not at a boundary.
@@ -70,7 +70,7 @@ def boundary(directory: Path, database: str) -> str:
 
 
 def main() -> None:
-    """Kill as often as asked and count what was left."""
+    """Kill as often as asked, and count the revisions that were left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,10 +1,10 @@
-"""Deployments under a steady load, and whether any client waits for us.
+"""Deployments under a steady load, and how long clients wait for them.
 
     python -m benchmarks.load [--clients 8] [--seconds 20]
 
 pgbench checks flags and writes logs without a pause while a database goes `upgrade head` (from the schema alone) and
-`downgrade -1`, again and again. Printed are the failed transactions, and the longest one with deployments and
-without (the same load before, as the yardstick of the machine).
+`downgrade -1`, again and again. Printed are the failed transactions and the longest one, with deployments and without
+them (the same load before, as a yardstick of the machine).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load(  # noqa: PLR0913, PLR0917
 
 
 def main() -> None:
-    """Load without deployments, then with, and print both."""
+    """Run the load without deployments, then with them, and print both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=20)

@@ -1,13 +1,13 @@
-"""The logs at millions of rows: our views against the guide's queries, sizes, inserts, and all of `monitor`.
+"""The logs at millions of rows: views compared with the guide's queries, sizes, inserts, and all of `monitor`.
 
     python -m benchmarks.logs [--rows 10000000] [--runs 15] [--seconds 5] [--binaries /usr/lib/postgresql/15/bin]
 
-Each log gets a year's rows, evenly spread. Beside it stands the platform's shape: the same columns in its order, 8
-indexes as its sms_logs has, and at the end the `provider` that the guide's queries ask for and it lacks. Both are
-loaded in the order of time, vacuumed, and asked in turns; printed are the medians and the median of the pairs' ratios.
-`flat` is a 7-day view at all the rows against the same view at the newest tenth of them. Inserts are pgbench's, four
-clients, one row a transaction, into one of both tables at random. `monitor` is the whole process. HOT updates are those
-that write to no index.
+Each log gets a year's rows, evenly spread ("ours"). "theirs" is a table in the platform's shape with the same rows: the
+columns in the platform's order, the 8 indexes of its sms_logs, and at the end the column `provider`, which the platform
+lacks and the guide's queries ask for. Both are loaded in the order of time, vacuumed, and asked in turns; printed are
+the median of the pairs' ratios and the medians. `flat` compares a 7-day view over all rows with the same view over the
+newest tenth of them. Inserts are pgbench's: four clients, one row a transaction, into one of the two tables at random.
+`monitor` is the whole process. HOT updates are updates that write to no index.
 
 Ten million rows take about 30 GB and a quarter of an hour.
 """
@@ -97,7 +97,7 @@ class Bench:
     """One database with the logs."""
 
     def __init__(self, server: embedded.Server, connection: Connection, arguments: argparse.Namespace) -> None:
-        """Take where the logs are and how much to measure."""
+        """Take the database of the logs, and how much to measure."""
         self._server = server
         self._connection = connection
         self._rows: int = arguments.rows
@@ -113,7 +113,7 @@ class Bench:
         return int(self._connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one())
 
     def fill(self, log: Log) -> None:
-        """Write a year of rows to a log that has no index but its keys yet, and build these anew."""
+        """Write a year of rows to a log that has no index yet but its keys, and build these anew."""
         step = f"interval '{365 * 86400 / self._rows} seconds'"
         values = log.values.format(i="i", at=f"now() - ({self._rows} - i) * {step}")
         keys = f"{log.table}_pkey", f"{log.table}_partner_transaction_id_key"
@@ -149,16 +149,16 @@ class Bench:
             )
         self.execute("vacuum analyze platform")
 
-    def pairs(self, mine: str, theirs: str) -> str:
+    def pairs(self, ours: str, theirs: str) -> str:
         """Time two statements in turns and return the columns of a line."""
-        times: dict[str, list[float]] = {mine: [], theirs: []}
+        times: dict[str, list[float]] = {ours: [], theirs: []}
         for number in range(self._runs + 1):
-            for sql in (mine, theirs):
+            for sql in (ours, theirs):
                 start = time.perf_counter()
                 self.execute(sql)
                 if number:  # the first pair warms the caches
                     times[sql].append(1000 * (time.perf_counter() - start))
-        return _line(times[mine], times[theirs])
+        return _line(times[ours], times[theirs])
 
     def flat(self, log: Log) -> str:
         """Time the view at all the rows, and at the newest tenth of them under the log's name."""
@@ -194,7 +194,7 @@ class Bench:
                 f"\\set i random(1, 2000000000)\ninsert into {table} ({log.columns}) values ({values});\n"
             )
         runs = [latencies(self._server, database, scripts, self._seconds) for _ in range(self._runs)]
-        return _line([1000 * mine for mine, _ in runs], [1000 * theirs for _, theirs in runs])
+        return _line([1000 * ours for ours, _ in runs], [1000 * theirs for _, theirs in runs])
 
     def lives(self, fillfactor: int) -> float:
         """Return how many updates of a payment's status stayed on their page (HOT), in percent.
@@ -226,15 +226,15 @@ class Bench:
 
     def sizes(self, log: Log) -> str:
         """Compare the sizes with all indexes, in MB."""
-        mine, theirs = (
+        ours, theirs = (
             self.value(f"select pg_total_relation_size('{table}')") / 2**20 for table in (log.table, "platform")
         )
-        return _line([mine], [theirs])
+        return _line([ours], [theirs])
 
 
-def _line(mine: list[float], theirs: list[float]) -> str:
-    ratio = statistics.median(one / other for one, other in zip(mine, theirs, strict=True))
-    return f"{ratio:6.2f} {statistics.median(mine):10.1f} {statistics.median(theirs):10.1f}"
+def _line(ours: list[float], theirs: list[float]) -> str:
+    ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+    return f"{ratio:6.2f} {statistics.median(ours):10.1f} {statistics.median(theirs):10.1f}"
 
 
 def monitor(address: str) -> float:

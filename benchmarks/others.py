@@ -1,11 +1,11 @@
-"""Our `alembic` commands against psql, dbmate and sqitch with the same SQL.
+"""The package's `alembic` commands, compared with psql, dbmate and sqitch that run the same SQL.
 
     python -m benchmarks.others [--pairs 15] [--dbmate node_modules/.bin/dbmate]
 
-The SQL is that of `alembic upgrade head --sql`, with values filled in. A pair is two whole processes, ours and
-theirs, on databases of the same state, in changing order; printed are the medians. dbmate (npm) and sqitch (Debian)
-are left out, by name, where they are not installed. They do less: no validation, no lock, no reading back of their
-own beyond what the SQL does, no summary.
+The SQL is that of `alembic upgrade head --sql`, with values filled in. A pair is two whole processes, the package's and
+the other tool's, on databases of the same state, in changing order; printed are the medians. dbmate (npm) and sqitch
+(Debian) are reported as missing if they are not installed. The other tools do less: no validation, no lock, no reading
+back beyond what the SQL does, no summary.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Other:
         self.server = server
 
     def command(self, action: str, url: URL) -> list[str] | None:
-        """Return the command for `up`, `again` or `down`; None where the tool has none."""
+        """Return the command for `up`, `again` or `down`; None if the tool has none."""
         raise NotImplementedError
 
     def seconds(self, action: str, url: URL) -> float:
@@ -56,7 +56,7 @@ class Other:
 
 
 class Psql(Other):
-    """psql on our own scripts; it keeps no record of what was applied."""
+    """psql, which keeps no record of what was applied."""
 
     name = "psql"
 
@@ -98,7 +98,7 @@ class Sqitch(Other):
 
 
 def printed(*arguments: str) -> str:
-    """Return a script of ours, filled in."""
+    """Return a script of the package's, filled in."""
     result = subprocess.run(
         [sys.executable, "-m", "alembic.config", *arguments, "--sql"],
         cwd=ROOT,
@@ -135,7 +135,7 @@ def write_projects(directory: Path) -> None:
     )
 
 
-OURS = {"up": ("upgrade", "head"), "again": ("upgrade", "head"), "down": ("downgrade", "-1")}
+COMMANDS = {"up": ("upgrade", "head"), "again": ("upgrade", "head"), "down": ("downgrade", "-1")}
 LABELS = {"up": "upgrade head, from nothing", "again": "nothing to do", "down": "rollback"}
 
 
@@ -143,17 +143,17 @@ def measure(other: Other, action: str, databases: Databases, pairs: int) -> str:
     """Run the pairs of one action and return its line of the table."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for number in range(pairs + 1):
-        for ours in (True, False) if number % 2 else (False, True):
+        for is_package in (True, False) if number % 2 else (False, True):
             url = databases.clone("template1")
             if action != "up":
-                _ = seconds(OURS["up"], ROOT, url) if ours else other.seconds("up", url)
-            took = seconds(OURS[action], ROOT, url) if ours else other.seconds(action, url)
+                _ = seconds(COMMANDS["up"], ROOT, url) if is_package else other.seconds("up", url)
+            took = seconds(COMMANDS[action], ROOT, url) if is_package else other.seconds(action, url)
             if number:  # the first pair warms the caches
-                times[ours].append(took)
+                times[is_package].append(took)
             databases.drop(url)
-    ratio = statistics.median(mine / theirs for mine, theirs in zip(times[True], times[False], strict=True))
-    mine, theirs = (1000 * statistics.median(times[ours]) for ours in (True, False))
-    return f"{other.name:<8} {LABELS[action]:<28} {ratio:6.2f} {mine:10.0f} {theirs:11.0f}"
+    ratio = statistics.median(package / tool for package, tool in zip(times[True], times[False], strict=True))
+    package_ms, tool_ms = (1000 * statistics.median(times[is_package]) for is_package in (True, False))
+    return f"{other.name:<8} {LABELS[action]:<28} {ratio:6.2f} {package_ms:10.0f} {tool_ms:11.0f}"
 
 
 def main() -> None:
@@ -178,7 +178,7 @@ def main() -> None:
                     print(f"{tool.name:<8} not installed")
                     continue
                 other = tool(directory, server)
-                for action in OURS:
+                for action in COMMANDS:
                     if other.command(action, server.url()) is not None:
                         print(measure(other, action, databases, arguments.pairs), flush=True)
 

@@ -62,8 +62,8 @@ declare
     me uuid;
     is_on boolean;
 begin
-    -- Who may ask for whom: decided here, since what follows sees every flag and override. The signed-in user is that of
-    -- montoit.current_user_id(), spelt out: a call would be a tenth of a check.
+    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
+    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
     if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
@@ -85,8 +85,8 @@ begin
     end if;
     select answer into is_on
     from (
-        -- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
-        -- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
+        -- The answer of every flag for asked_user. The order of the rules stands only here. The last rule repeats the expression of
+        -- montoit.bucket(): calling a function for each flag would cost more than all the rest.
         select
             flag.key,
             case
@@ -118,8 +118,8 @@ declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
 begin
-    -- Who may ask for whom: decided here, since what follows sees every flag and override. The signed-in user is that of
-    -- montoit.current_user_id(), spelt out: a call would be a tenth of a check.
+    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
+    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
     if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
@@ -142,8 +142,8 @@ begin
     return (
         select coalesce(jsonb_object_agg(key, answer), '{}')
         from (
-            -- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
-            -- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
+            -- The answer of every flag for asked_user. The order of the rules stands only here. The last rule repeats the expression of
+            -- montoit.bucket(): calling a function for each flag would cost more than all the rest.
             select
                 flag.key,
                 case
@@ -232,7 +232,7 @@ begin
         perform montoit.undo('access', name);
         return;
     end if;
-    -- A row of somebody else that points at one of ours would go with it, or keep it.
+    -- A foreign key of another table to one of the rows that go would delete that table's row, or stop the deletion.
     for part in
         select conrelid::regclass as relation, theirs.attname as column_name, ours.attname as our_column
         from pg_catalog.pg_constraint
@@ -304,7 +304,7 @@ begin
             perform montoit.raise_not_given_back(name, part.object, state, reason);
     end;
     perform montoit.undo('access', name);
-    update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- none of them is ours any more
+    update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- the rows that are left are the platform's
 end;
 $$;
 
@@ -402,7 +402,8 @@ begin
     if tables is null then
         return;
     end if;
-    -- Neither readers nor writers wait for this one. It ends an autovacuum, which only yields to whoever waits for a second.
+    -- Neither readers nor writers wait for this lock. It ends an autovacuum, which yields only to a session that has waited
+    -- for a second: the tries below are too short.
     execute format('lock table %s in share update exclusive mode', tables);
     loop
         begin
@@ -434,14 +435,14 @@ declare
     is_later constant boolean := true;
     told text;
 begin
-    -- Stops where a table among `names` cannot be adopted, and says why. `is_later`: others were adopted already.
+    -- Stops if a table among `names` cannot be adopted, and says why. `is_later`: the adoption is over.
     select string_agg(format('  - %s : %s', table_name, differences), e'\n' order by table_name)
     into told
     from (
         -- The tables among `names` that a database has already, and how each differs from the platform's of 2025 (null: not at
-        -- all, so that it can be adopted). What no row can do without has to be there (!), and so has what the platform's
-        -- migrations always said: not null (*), a default (=). Other columns are added where they are missing; unknown ones stay,
-        -- but for those that nobody can leave out. Some columns only ours have (-): they are on tables that are `adopted`.
+        -- all, so that it can be adopted). Marks of a column: ! it has to be there; * it has to be not null; = it has to have a
+        -- default; - only the package's tables have it, so that it may be there on tables that are `adopted` already. Other missing
+        -- columns are added. An unknown column may stay, unless it is not null without a default.
         with expected as (
             select
                 table_name,
@@ -570,7 +571,7 @@ begin
             from expected
             where expected.table_name = present.table_name and marks ~ '!' and column_name <> all (columns)
         ) as essentials
-        -- Of a table that is something else altogether this says nothing.
+        -- Not asked of a table that is another one altogether: the list would be long.
         left join lateral (
             select
                 string_agg(column_name, ', ' order by column_name) filter (where marks ~ '\*' and not attnotnull) as nullable,
@@ -590,7 +591,7 @@ begin
             );
     end if;
 
-    -- A table that was dropped since it was adopted is made anew, and is ours.
+    -- A table that was adopted and then dropped is created again, and no longer counts as adopted.
     delete from montoit.adoption_steps where stage = 'tables' and to_regclass(format('public.%I', table_name)) is null;
     delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
 
@@ -616,7 +617,7 @@ CREATE FUNCTION montoit.raise_not_given_back(table_name text, object text, state
     AS $$
 begin
     raise exception using
-        errcode = state, -- a lock that was not to be had is tried for again
+        errcode = state, -- the same code, so that a deployment retries after a lock that it could not get
         message = format('%s n''a pas pu être rendue (%s)%s', table_name, object, case
             when table_name <> 'api_keys' or state like '42%' then ' : ' || reason else '.'
         end),
@@ -637,7 +638,7 @@ CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, tab
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 begin
-    -- Only names that exist; whoever raised the error may have put anything there.
+    -- Only names that exist are shown: a trigger can raise an error with any text as the name.
     raise exception using
         errcode = state,
         message = format(
@@ -694,7 +695,7 @@ begin
                 null; -- headers that are not JSON give no reason
         end;
     end if;
-    -- Who: as montoit.current_user_id() and caller_role() say, without calling them where nobody signed in.
+    -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
         (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
     values (
@@ -729,7 +730,7 @@ begin
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
-        -- Ours from the moment that the revision of the table has put something of its own beside it.
+        -- The table's revision is applied if an object that it creates is there.
         continue when to_regclass(table_name) is null or case
             when table_name like '%.feature_flag%' then to_regclass('montoit.feature_flag_seed')::text
             when table_name = 'public.api_keys' then to_regclass('montoit.given_credentials')::text
@@ -746,7 +747,7 @@ begin
         continue when own_rows = 'false';
         rows_of := format('from %s as t where (%s)', table_name, own_rows);
         if table_name = 'public.feature_flag_history' then
-            -- That of an adoption's own change of shares is no loss.
+            -- The adoption's own change of a share is no loss.
             rows_of := rows_of || ' and reason is distinct from ''montoit_db: adoption''';
         elsif table_name = 'public.feature_flags' then
             rows_of := rows_of || ' and not exists (
@@ -988,7 +989,7 @@ begin
                     case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
                     format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
                     format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
-                    -- Ours takes its place, and whatever depends on it stays.
+                    -- Replaced in place (create or replace), so that what depends on it stays.
                     (proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) in (
                         ('check_feature_flag', 'flag_key text, user_id uuid DEFAULT NULL::uuid', 'boolean'),
                         ('check_feature_flags', 'user_id uuid DEFAULT NULL::uuid', 'jsonb'),
@@ -1094,10 +1095,10 @@ begin
                 end)
             from functions
             union all
-            -- Before the functions above are changed, or given to service_role.
+            -- Step 0: before the functions of step 4 are replaced, or granted to service_role.
             select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
                 format('revoke all on %s %s from %s', kind, object, roles),
-                case kind when 'table' then statements else 'select' end, -- a function's come back with it
+                case kind when 'table' then statements else 'select' end, -- a function's grants come back with it
                 format('droits retirés à %s%s', roles, ' sur ' || short) || case
                     when roles !~ '\mservice_role\M' then ''
                     when kind = 'function' then ' ; service_role continue de l''appeler'
@@ -1111,7 +1112,7 @@ begin
         perform montoit.adopt('access', part.table_name, part.object, part.ends, part.restores, part.told);
     end loop;
 
-    -- Users write that column themselves: it makes nobody an administrator any more.
+    -- profiles.user_type no longer makes an administrator, since users write it themselves: names who loses the rights.
     if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
         select count(*) from pg_catalog.pg_attribute
         where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
@@ -1300,8 +1301,8 @@ begin
         where c.is_active and c.value is not null and c.environment = active_environment;
     end if;
 
-    -- Once a minute, never waiting for a row that somebody else holds, and nothing that the caller would miss: on a
-    -- read-only server, or where a trigger of somebody else fails, the credentials are read all the same.
+    -- At most once a minute, without waiting for a row that somebody has locked. A failure is ignored: the credentials can
+    -- also be read on a read-only server, or while a trigger of somebody else fails.
     if exists (
         select from public.api_keys as k
         where k.service_name = get_api_keys.service and k.is_active
@@ -1344,9 +1345,9 @@ CREATE TABLE montoit.adopted_tables (
     adopted_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE montoit.adopted_tables IS 'Tables that were there before us, with what they had; `downgrade base` gives them back.';
+COMMENT ON TABLE montoit.adopted_tables IS 'Tables that the first upgrade found, with what they had; `downgrade base` gives them back.';
 
-COMMENT ON COLUMN montoit.adopted_tables.own_rows IS 'Condition, in SQL, of the rows that are ours and go.';
+COMMENT ON COLUMN montoit.adopted_tables.own_rows IS 'SQL condition of the rows that the package wrote; they go when the table is given back.';
 
 CREATE TABLE montoit.adoption_steps (
     id integer NOT NULL,
@@ -1357,11 +1358,11 @@ CREATE TABLE montoit.adoption_steps (
     told text
 );
 
-COMMENT ON TABLE montoit.adoption_steps IS 'What was done to adopted tables, each step with the statement that undoes it; the last goes first.';
+COMMENT ON TABLE montoit.adoption_steps IS 'Steps of the adoption, each with the statement that undoes it; the last step is undone first.';
 
-COMMENT ON COLUMN montoit.adoption_steps.stage IS 'tables: undone by the downgrade of the adoption; access: by that of the table''s own revision.';
+COMMENT ON COLUMN montoit.adoption_steps.stage IS 'Who undoes the step; tables: the adoption''s downgrade, access: that of the table''s own revision.';
 
-COMMENT ON COLUMN montoit.adoption_steps.told IS 'What operators read of it; null: nothing.';
+COMMENT ON COLUMN montoit.adoption_steps.told IS 'What operators are told of it; null: nothing.';
 
 ALTER TABLE montoit.adoption_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME montoit.adoption_steps_id_seq
@@ -1444,7 +1445,7 @@ COMMENT ON COLUMN public.feature_flag_history.changed_by IS 'The JWT''s user; nu
 
 COMMENT ON COLUMN public.feature_flag_history.actor IS 'Database role that made the change.';
 
-COMMENT ON COLUMN public.feature_flag_history.reason IS 'Why, where the author said so.';
+COMMENT ON COLUMN public.feature_flag_history.reason IS 'Why; null: the author did not say.';
 
 CREATE TABLE public.feature_flag_overrides (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1539,7 +1540,7 @@ COMMENT ON COLUMN public.payment_logs.status_code IS 'InTouch''s code; null: no 
 
 COMMENT ON COLUMN public.payment_logs.phone_number IS 'Payer''s number; null: not given.';
 
-COMMENT ON COLUMN public.payment_logs.partner_transaction_id IS 'Our own reference.';
+COMMENT ON COLUMN public.payment_logs.partner_transaction_id IS 'Mon Toit''s own reference.';
 
 COMMENT ON COLUMN public.payment_logs.intouch_transaction_id IS 'InTouch''s reference; null: none yet.';
 
@@ -1612,7 +1613,7 @@ COMMENT ON COLUMN public.sms_logs.user_id IS 'Whom it concerns; null: nobody sig
 
 COMMENT ON COLUMN public.sms_logs.status_code IS 'InTouch''s code; null: no answer yet.';
 
-COMMENT ON COLUMN public.sms_logs.partner_transaction_id IS 'Our own reference.';
+COMMENT ON COLUMN public.sms_logs.partner_transaction_id IS 'Mon Toit''s own reference.';
 
 COMMENT ON COLUMN public.sms_logs.intouch_sms_id IS 'InTouch''s reference; null: none yet.';
 
@@ -1648,7 +1649,7 @@ COMMENT ON COLUMN public.whatsapp_logs.user_id IS 'Whom it concerns; null: nobod
 
 COMMENT ON COLUMN public.whatsapp_logs.status_code IS 'InTouch''s code; null: no answer yet.';
 
-COMMENT ON COLUMN public.whatsapp_logs.partner_transaction_id IS 'Our own reference.';
+COMMENT ON COLUMN public.whatsapp_logs.partner_transaction_id IS 'Mon Toit''s own reference.';
 
 COMMENT ON COLUMN public.whatsapp_logs.intouch_message_id IS 'InTouch''s reference; null: none yet.';
 

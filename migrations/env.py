@@ -1,4 +1,4 @@
-"""Alembic's environment: a connection from montoit_db, the revisions on it, the outcome told from the database."""
+"""Alembic's environment: it connects through montoit_db, runs the revisions, and shows the outcome."""
 
 import io
 from functools import partial
@@ -15,7 +15,7 @@ configure = partial(context.configure, version_table_schema=VERSION_SCHEMA)
 
 
 def run_offline() -> None:
-    """Print the revisions as a script, one transaction for all of it; `%` stays `%`."""
+    """Print the revisions as a script of one transaction; `%` stays `%`."""
     from montoit_db.deploy import offline  # noqa: PLC0415 -- only a script needs it
 
     configure(
@@ -23,14 +23,14 @@ def run_offline() -> None:
         dialect_opts={"paramstyle": "named"},
         starting_rev=offline.starting_revisions(context.config, context.script),
     )
-    with offline.framed(context.get_context()), context.begin_transaction():
+    with offline.header_and_result(context.get_context()), context.begin_transaction():
         offline.begin(context.get_context())
         let_revisions_object(context.get_context())
         context.run_migrations()
 
 
 def run_without_database() -> None:
-    """Run a command that needs none, `history` for example."""
+    """Run a command that needs no database, `history` for example."""
     configure(
         dialect_name="postgresql",
         as_sql=True,
@@ -47,7 +47,7 @@ def run_online() -> None:
             connection=deploy.connection,
             transaction_per_migration=True,
             on_version_apply=deploy.record,
-            **autogenerate.options(deploy.compared),
+            **autogenerate.options(deploy.object_filter),
         )
         deploy.run(context.get_context(), context.run_migrations)
         deploy.show_outcome(context.get_context())

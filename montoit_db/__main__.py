@@ -3,7 +3,7 @@
 import sys
 
 if not sys.flags.safe_path:
-    del sys.path[0]  # the current directory: what merely lies there is not run
+    del sys.path[0]  # the current directory: a module that merely lies there is not imported
 
 from montoit_db.cli import main
 

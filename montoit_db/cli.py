@@ -149,17 +149,17 @@ def rotate(*, json_output: Json = False) -> None:
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
     with _errors():
-        order = settings.InTouchSettings.from_environment()
+        intouch = settings.InTouchSettings.from_environment()
         waits = settings.DeploymentSettings.from_environment()
         with database.connect(bounds=waits) as connection:
-            changed = credentials.rotate(connection, order, waits.deploy_timeout)
+            changed = credentials.rotate(connection, intouch, waits.deploy_timeout)
             connection.commit()
     if json_output:
-        show(json.dumps({"environment": order.environment, "changed": changed}))
+        show(json.dumps({"environment": intouch.environment, "changed": changed}))
     elif changed:
-        show(f"Credentials InTouch ({order.environment}) renouvelés : {', '.join(changed)}.")
+        show(f"Credentials InTouch ({intouch.environment}) renouvelés : {', '.join(changed)}.")
     else:
-        show(f"Credentials InTouch ({order.environment}) : aucun n'a changé.")
+        show(f"Credentials InTouch ({intouch.environment}) : aucun n'a changé.")
 
 
 @app.command("rollout")
@@ -174,8 +174,8 @@ def roll_out(
     """Change la part des utilisateurs servis, après avoir montré ce que cela change."""
     with _errors():
         wanted = int(_bounded("SHARE", share, 100))
-        keys = [_text("--flag", key) for key in flag or [service.key for service in SERVICES]]
-        history = f"montoit-db rollout {wanted}" + (f" : {_text('--reason', reason)}" if reason else "")
+        keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
+        history = f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else "")
         waits = settings.DeploymentSettings.from_environment()
         with database.connect() as connection:
             changes = rollout.plan(connection, wanted, keys)
@@ -195,7 +195,7 @@ def roll_out(
 
 
 def _agreed(*, ask: bool) -> bool:
-    """Ask, where somebody is there to answer."""
+    """Ask for confirmation, if somebody is there to answer."""
     if not ask or sys.stdin is None or not sys.stdin.isatty():
         show("Rien n'est confirmé : ajoutez --yes.", error=True)
         return False
@@ -224,56 +224,56 @@ def monitor(
         rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
-            found = monitoring.read(connection, number_of_days)
-        alarms = monitoring.alarms(found, rate, cost)
+            figures = monitoring.read(connection, number_of_days)
+        alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
             from montoit_db.monitoring import page  # noqa: PLC0415 -- needs the html extra
 
-            text = page.page(found, alarms)
+            document = page.page(figures, alarms)
             try:
-                html.write_text(text, encoding="utf-8")
+                html.write_text(document, encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
-    for line in alarms:  # first: whoever reads the rest may have seen enough
+    for line in alarms:  # before the tables, which may be long
         show(line, error=True)
     if json_output:
-        show(json.dumps({**asdict(found), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+        show(json.dumps({**asdict(figures), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
     else:
-        show(terminal.rendered(found, colours=sys.stdout is not None and sys.stdout.isatty()))
+        show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)
 
 
-def _bounded(name: str, text: str, most: int, *, least: int = 0, whole: bool = True) -> float:
+def _bounded(name: str, typed: str, most: int, *, least: int = 0, whole: bool = True) -> float:
     """Return the number that was typed.
 
     Raises:
-        MontoitError: it is none, or not between `least` and `most`.
+        MontoitError: it is not a number, or not between `least` and `most`.
 
     """
-    if re.fullmatch(r"[0-9]{1,15}" if whole else r"[0-9]{1,15}([.,][0-9]{1,6})?", text):
-        value = float(text.replace(",", "."))
+    if re.fullmatch(r"[0-9]{1,15}" if whole else r"[0-9]{1,15}([.,][0-9]{1,6})?", typed):
+        value = float(typed.replace(",", "."))
         if least <= value <= most:
             return value
     kind = "entier " if whole else ""
     raise MontoitError(f"{name} : doit être un nombre {kind}de {least} à {most}, sans unité.")
 
 
-def _text(name: str, text: str) -> str:
-    """Return what was typed.
+def _utf8(name: str, typed: str) -> str:
+    """Return the text that was typed.
 
     Raises:
-        MontoitError: the terminal's encoding is not the one that it is read in.
+        MontoitError: it is not in UTF-8.
 
     """
     try:
-        text.encode()
+        typed.encode()
     except UnicodeEncodeError:
         raise MontoitError(f"{name} : n'est pas de l'UTF-8. Rien n'a été modifié.") from None
-    return text
+    return typed
 
 
 def _plain(value: object) -> object:
-    """Return what JSON has no type for as it has one."""
+    """Return a value that JSON has no type for as a number or a text."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, date):
@@ -297,7 +297,7 @@ def print_test_commands() -> None:
 
 def main() -> None:
     """Run the command line."""
-    gc.freeze()  # what was imported lives to the end: not looked through again there, a tenth of a second
+    gc.freeze()  # imported modules live to the end: their last garbage collection would take 0.1 s
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
@@ -306,14 +306,14 @@ def main() -> None:
 
 
 def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
-    """Return which credentials differ, where there are complete ones of the active environment to compare."""
+    """Return the names of the credentials that differ; none if the variables are for another environment."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
     try:
-        order = settings.InTouchSettings.from_environment()
+        intouch = settings.InTouchSettings.from_environment()
     except SettingsError:
         return ()  # a status needs no credentials
-    return credentials.differing(connection, order) if order.environment == state.environment else ()
+    return credentials.differing(connection, intouch) if intouch.environment == state.environment else ()
 
 
 @contextmanager

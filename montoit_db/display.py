@@ -1,4 +1,4 @@
-"""Text for people: French numbers, others' text made harmless, frames, and plain ASCII where a terminal needs it."""
+"""Text for people: French numbers, text from elsewhere made harmless, frames, and ASCII for terminals that need it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "inconnu" if value is None else f"{value:.{digits}f}".replace(".", ",") + "\N{NO-BREAK SPACE}%"
 
 
-def shown(text: str) -> str:
+def harmless(text: str) -> str:
     """Return text from elsewhere on one line, without what a terminal would obey (escapes, direction marks)."""
     kept = (" " if unicodedata.category(character) in _UNSHOWN else character for character in text)
     return " ".join("".join(kept).split())
@@ -44,15 +44,15 @@ def framed(title: str, lines: Sequence[str]) -> str:
     return "\n".join(
         [
             f"╔{'═' * WIDTH}╗",
-            _framed(title.center(WIDTH - 2)),
+            _framed_line(title.center(WIDTH - 2)),
             f"╠{'═' * WIDTH}╣",
-            *map(_framed, lines),
+            *map(_framed_line, lines),
             f"╚{'═' * WIDTH}╝",
         ]
     )
 
 
-def _framed(line: str) -> str:
+def _framed_line(line: str) -> str:
     return f"║ {line}{' ' * (WIDTH - 2 - _columns(line))} ║"
 
 
@@ -62,16 +62,16 @@ def _columns(text: str) -> int:
 
 
 def show(text: str, *, error: bool = False) -> None:
-    """Print for a person; a terminal that cannot show it gets plain text, and one that is gone gets nothing.
+    """Print `text`: in ASCII if the terminal cannot show it, and not at all if the terminal is gone.
 
-    A deployment is over by then: what cannot be printed must not make it look failed.
+    The command has done its work by then: a failure to print must not look like a failure of the work.
     """
     name = "stderr" if error else "stdout"
     stream = getattr(sys, name)
-    if stream is None:  # closed by whoever started us
+    if stream is None:  # closed by the program that started this one
         return
     try:
-        encoding = stream.encoding or "utf-8"  # none: a string buffer
+        encoding = stream.encoding or "utf-8"  # a string buffer has none
         try:
             text.encode(encoding)
         except UnicodeEncodeError:

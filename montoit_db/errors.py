@@ -1,4 +1,4 @@
-"""What is told to a person, in French, without a traceback and without a secret."""
+"""Failures, each with one message in French, without a traceback and without a secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class MontoitError(Exception):
-    """A failure that its message explains whole: what is wrong, where, and how to mend it."""
+    """A failure whose message says what is wrong, where, and what to do."""
 
 
 class SettingsError(MontoitError):
@@ -19,7 +19,7 @@ class SettingsError(MontoitError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Take every problem at once, so that the operator mends them at once."""
+        """Take all problems, so that the operator can correct them in one go."""
         self.problems = tuple(problems)
         count = "1 problème" if len(self.problems) == 1 else f"{len(self.problems)} problèmes"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
@@ -27,8 +27,8 @@ class SettingsError(MontoitError):
 
 
 class RefusedError(MontoitError):
-    """The command can be understood, and the database is not in a state for it."""
+    """The command is valid, but the database is not in a state for it."""
 
 
 class UnreachableError(MontoitError):
-    """The database did not answer, or did not let us in."""
+    """The database did not answer, or refused the login."""

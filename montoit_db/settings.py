@@ -39,7 +39,7 @@ _HOUR = 3600  # seconds
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Which database to talk to; `url` is None where the embedded server is meant."""
+    """Which database to talk to; `url` is None for the embedded server."""
 
     url: str | None = field(repr=False)
     environment: Environment
@@ -69,8 +69,8 @@ class DatabaseSettings:
 class DeploymentSettings:
     """How long a deployment waits, in seconds, and how often it tries again.
 
-    `lock_timeout` is for one lock of one statement, `lock_retries` for how many times a revision is begun anew when
-    it runs out; `deploy_timeout` bounds the wait for another deployment, and each statement.
+    `lock_timeout` bounds the wait for one lock; `lock_retries` is how many times a revision is tried again after that;
+    `deploy_timeout` bounds the wait for another deployment, and each statement.
     """
 
     lock_timeout: float = 5
@@ -95,10 +95,10 @@ class DeploymentSettings:
 
 @dataclass(frozen=True, slots=True)
 class InTouchSettings:
-    """An order to switch InTouch on.
+    """What an activation of InTouch is given.
 
-    `credentials` maps the six key names to their values; `rollout_percentage` (percent of users) is None
-    where each flag keeps its former share.
+    `credentials` maps the six key names to their values; `rollout_percentage` is in percent of users; None: each flag
+    keeps its former share.
     """
 
     environment: Environment
@@ -109,7 +109,7 @@ class InTouchSettings:
 
     @property
     def base_url(self) -> str:
-        """The root of InTouch's API; the one credential that is no secret."""
+        """The root of InTouch's API; the only credential that is not secret."""
         return self.credentials["base_url"]
 
     @classmethod
@@ -186,17 +186,17 @@ class _Reader:
         self._problems.append(f"{name} : {problem}")
 
     def finish(self) -> None:
-        """Raise what was found.
+        """Report every problem.
 
         Raises:
-            SettingsError: anything was refused.
+            SettingsError: a variable was refused.
 
         """
         if self._problems:
             raise SettingsError(self._problems)
 
     def optional(self, name: str) -> str | None:
-        """Return a value that is set and usable as text; None where it is unset or was refused."""
+        """Return a value that is set and usable as text; None if it is unset or was refused."""
         value = self.variables.get(name)
         if value is None:
             return None
@@ -207,7 +207,7 @@ class _Reader:
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str | None:
-        """Return one of `allowed`; `default` where the variable is unset, None where it was refused."""
+        """Return one of `allowed`; `default` if the variable is unset, None if it was refused."""
         value = self.optional(name)
         if value is None:
             return None if name in self.variables else default
@@ -217,7 +217,7 @@ class _Reader:
         return value
 
     def whole_number(self, name: str, most: int) -> int | None:
-        """Return a whole number from 0 to `most`; None where the variable is unset or was refused."""
+        """Return a whole number from 0 to `most`; None if the variable is unset or was refused."""
         value = self.optional(name)
         if value is None:
             return None
@@ -227,7 +227,7 @@ class _Reader:
         return int(value)
 
     def seconds(self, name: str, default: float) -> float:
-        """Return a positive duration of an hour at most; `default` where the variable is unset or was refused."""
+        """Return a positive duration of an hour at most; `default` if the variable is unset or was refused."""
         value = self.optional(name)
         if value is None:
             return default
@@ -237,7 +237,7 @@ class _Reader:
         return float(value)
 
     def https_url(self, name: str, default: str | None) -> str | None:
-        """Return a plain https URL; `default` where the variable is unset, None where it was refused."""
+        """Return a plain https URL; `default` if the variable is unset, None if it was refused."""
         value = self.optional(name)
         if value is None:
             return None if name in self.variables else default
@@ -248,7 +248,7 @@ class _Reader:
         return value
 
     def supabase_url(self) -> str | None:
-        """Return the Supabase project's URL without a final slash; None where it is unset or was refused."""
+        """Return the Supabase project's URL without a final slash; None if it is unset or was refused."""
         url = self.https_url("SUPABASE_URL", None)
         return url.rstrip("/") if url else None
 

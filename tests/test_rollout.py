@@ -387,9 +387,9 @@ def test_users_are_estimated_where_they_can_be_read(database: Database, connecti
 
 def test_names_are_shown_harmless_and_short(connection: Connection) -> None:
     name = "\x1b[2JTrès long\n" + "x" * 100
-    connection.exec_driver_sql("update feature_flags set name = %(name)s where key = 'wave_payment'", {"name": name})
+    connection.exec_driver_sql("update feature_flags set name = %(name)s where key = 'monartisan'", {"name": name})
     told = described(
-        [change._replace(users_before=12_345_678, users_after=0) for change in plan(connection, 0, ["wave_payment"])]
+        [change._replace(users_before=12_345_678, users_after=0) for change in plan(connection, 0, ["monartisan"])]
     )
     assert "\x1b" not in told
     assert max(map(len, told.splitlines())) <= 80

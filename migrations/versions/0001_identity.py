@@ -56,12 +56,11 @@ comment on table montoit.administrators is
 alter table montoit.administrators enable row level security;
 revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
-
 alter table montoit.alembic_version enable row level security;
 revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;
 """
 
-# What policies and the exposed functions call as their caller; the others are for the migration role.
+# Policies and exposed functions call these as their caller; the other functions are for the migration role.
 CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "sees_everything")
 FUNCTIONS = (
     *CALLED_BY_API_ROLES,
@@ -84,7 +83,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop what is in the schema. It stays with the version table, and roles stay for the cluster's other databases."""
+    """Drop what the schema holds. It stays for the version table, and the roles for the cluster's other databases."""
     run("lock table montoit.administrators in access exclusive mode;")
     refuse_to_lose_rows()
     for function in reversed(FUNCTIONS):

@@ -1,7 +1,7 @@
 """The platform's tables of 2025: adopted, or refused by name.
 
-They get what the revisions after this one describe. These find their tables there, and add their functions, policies
-and triggers. On a fresh database nothing is adopted.
+Adopted tables get the columns and constraints that the later revisions describe. Those revisions then find their
+tables, and add functions, policies and triggers. A fresh database has nothing to adopt.
 """
 
 import sqlalchemy as sa
@@ -26,12 +26,12 @@ FUNCTIONS = ("adopt", "look_again", "lock_tables", "take_over_access", "raise_no
 
 
 def before_upgrade() -> None:
-    """Look at the tables that are there before anything is written."""
+    """Refuse tables that cannot be adopted, before anything is written."""
     run_file("platform/refuse_existing_tables_v01")
 
 
 def upgrade() -> None:
-    """Look once more, read rows while nothing is locked, then lock all tables and change them."""
+    """Look again, read rows while nothing is locked, then lock all tables and change them."""
     run_file("platform/refuse_existing_tables_v01")
     op.create_table(
         "adopted_tables",
@@ -41,14 +41,14 @@ def upgrade() -> None:
             sa.Text,
             server_default="false",
             nullable=False,
-            comment="Condition, in SQL, of the rows that are ours and go.",
+            comment="SQL condition of the rows that the package wrote; they go when the table is given back.",
         ),
         sa.Column("columns", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("indexes", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("constraints", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("adopted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("table_name", name="adopted_tables_pkey"),
-        comment="Tables that were there before us, with what they had; `downgrade base` gives them back.",
+        comment="Tables that the first upgrade found, with what they had; `downgrade base` gives them back.",
         schema="montoit",
     )
     op.create_table(
@@ -58,14 +58,14 @@ def upgrade() -> None:
             "stage",
             sa.Text,
             nullable=False,
-            comment="tables: undone by the downgrade of the adoption; access: by that of the table's own revision.",
+            comment="Who undoes the step; tables: the adoption's downgrade, access: that of the table's own revision.",
         ),
         sa.Column("table_name", sa.Text, nullable=False),
         sa.Column("object", sa.Text, nullable=False),
         sa.Column("undo", sa.Text, nullable=False),
-        sa.Column("told", sa.Text, comment="What operators read of it; null: nothing."),
+        sa.Column("told", sa.Text, comment="What operators are told of it; null: nothing."),
         sa.PrimaryKeyConstraint("id", name="adoption_steps_pkey"),
-        comment="What was done to adopted tables, each step with the statement that undoes it; the last goes first.",
+        comment="Steps of the adoption, each with the statement that undoes it; the last step is undone first.",
         schema="montoit",
     )
     run(CLOSE)

@@ -17,7 +17,7 @@ SERVICES = (
     "whatsapp_notifications",
 )  # fmt: skip
 
-# What the statements below go by: whether shares of 0 % are kept, and InTouch's keys.
+# Settings that the statements below read: whether shares of 0 % are kept, and InTouch's keys.
 SETTINGS = """
 select set_config('montoit.keep_rollout', '{keep_rollout}', true),
     set_config('montoit.services', '{{{services}}}', true);
@@ -33,8 +33,8 @@ revoke all on table public.feature_flags, public.feature_flag_history, public.fe
     from public, anon, authenticated, service_role;
 """
 
-# Before the trigger exists: seeding is no change, and leaves no history. Of a platform that has its own flags, only
-# InTouch's are our business: one that was removed there must not come back.
+# Runs before the trigger exists, so that the seed leaves no history. An adopted table that has flags gets InTouch's
+# only: a flag that the platform has removed must not come back.
 SEED = r"""
 do $$
 declare
@@ -84,7 +84,7 @@ create or replace trigger record_flag_change after insert or update or delete on
 """
 
 
-# Anonymous visitors ask as nobody, and are told of the flags that are for everyone.
+# Anonymous visitors ask without a user: flags that are on for everyone are on for them.
 FUNCTION_GRANTS = """
 revoke all on function
     montoit.bucket, montoit.check_flag, montoit.check_flags, public.check_feature_flag, public.check_feature_flags
@@ -96,7 +96,7 @@ grant execute on function
 
 
 def before_upgrade() -> None:
-    """Refuse an answer that is none before anything is written."""
+    """Refuse a misspelt -x before anything is written."""
     is_allowed(KEEP_ROLLOUT)
 
 
@@ -116,7 +116,7 @@ def upgrade() -> None:
     run_file("flags/bucket_v01")
     run_file("flags/check_flag_v01")
     run_file("flags/check_flags_v01")
-    # Others wait from here on.
+    # From here on other sessions wait.
     run(LOCK)
     run("select montoit.take_over_access('feature_flags', 'feature_flag_history', 'feature_flag_overrides');")
     run(CLOSE)
@@ -130,7 +130,7 @@ def upgrade() -> None:
 
 
 def create_tables() -> None:
-    """Create what the platform does not have."""
+    """Create the tables that are not adopted."""
     op.create_table(
         "feature_flags",
         sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -188,7 +188,7 @@ def create_tables() -> None:
         sa.Column("changed_by", sa.Uuid, comment="The JWT's user; null: nobody signed in."),
         sa.Column("actor", sa.Text, nullable=False, comment="Database role that made the change."),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
-        sa.Column("reason", sa.Text, comment="Why, where the author said so."),
+        sa.Column("reason", sa.Text, comment="Why; null: the author did not say."),
         sa.PrimaryKeyConstraint("id", name="feature_flag_history_pkey"),
         sa.CheckConstraint(
             "action in ('created', 'enabled', 'disabled', 'updated', 'deleted')",
@@ -230,7 +230,7 @@ def create_tables() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, once nobody can write to them and they hold nothing but the seed."""
+    """Drop the tables, or give them back, once nobody can write to them and they hold nothing but the seed."""
     run(LOCK)
     refuse_to_lose_rows()
     run(

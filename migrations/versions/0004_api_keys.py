@@ -31,7 +31,7 @@ revoke all on function
 grant execute on function montoit.read_credentials, montoit.change_rows, public.get_api_keys to service_role;
 """
 
-# Secrets that only our rows point to would be lost to everyone's sight in the Vault.
+# Without their rows, nobody would know what the secrets in the Vault are for.
 DROP_SECRETS = """
 do $$
 begin
@@ -79,7 +79,7 @@ def upgrade() -> None:
     run_file("credentials/store_credentials_v01")
     run_file("credentials/verify_credentials_v01")
     run_file("credentials/switch_off_v01")
-    # Others wait from here on.
+    # From here on other sessions wait.
     run(LOCK)
     run("select montoit.take_over_access('api_keys');")
     run(CLOSE)
@@ -90,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, once nobody can write to the table and it is empty or may be lost."""
+    """Drop the table, or give it back, once nobody can write to it and its rows are none or may be lost."""
     run(LOCK)
     refuse_to_lose_rows()
     run(DROP_SECRETS)

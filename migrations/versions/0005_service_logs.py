@@ -32,7 +32,7 @@ def upgrade() -> None:
     """Create the tables, and open what each role may see."""
     run("select montoit.look_again('payment_logs', 'sms_logs', 'whatsapp_logs');")
     create_tables()
-    # Others wait from here on.
+    # From here on other sessions wait.
     run(LOCK)
     run("select montoit.take_over_access('payment_logs', 'sms_logs', 'whatsapp_logs');")
     run(TRIGGERS)
@@ -43,10 +43,10 @@ def upgrade() -> None:
     run("revoke all on function montoit.unfinished_logs from public, anon, authenticated, service_role;")
 
 
-# Columns of a fixed size come first, then what every count looks at: a row is read up to the last column that is asked
-# for, and without gaps it is a few bytes shorter.
+# Columns of a fixed size come first, so that a row has no gaps. Then come the columns that every count reads:
+# PostgreSQL reads a row up to the last column that a query needs.
 def create_tables() -> None:
-    """Create what the platform does not have."""
+    """Create the tables that are not adopted."""
     op.create_table(
         "payment_logs",
         sa.Column("id", sa.Uuid, server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -124,12 +124,12 @@ def user_id() -> sa.Column[object]:
 
 
 def reference() -> sa.Column[str]:
-    """Return the column of our own reference."""
-    return sa.Column("partner_transaction_id", sa.Text, nullable=False, comment="Our own reference.")
+    """Return the column of Mon Toit's own reference."""
+    return sa.Column("partner_transaction_id", sa.Text, nullable=False, comment="Mon Toit's own reference.")
 
 
 def answer_code() -> tuple[sa.Column[object], ...]:
-    """Return InTouch's code, who was asked, and what came of it."""
+    """Return the columns of InTouch's code, the provider, and the status."""
     return (
         sa.Column("status_code", sa.Integer, comment="InTouch's code; null: no answer yet."),
         sa.Column("provider", sa.Text, server_default="intouch", nullable=False),
@@ -138,7 +138,7 @@ def answer_code() -> tuple[sa.Column[object], ...]:
 
 
 def message() -> tuple[sa.Column[str], ...]:
-    """Return what was sent, and to whom."""
+    """Return the columns of a message: to whom, what, and its type."""
     return (
         sa.Column("phone_number", sa.Text, nullable=False),
         sa.Column("message", sa.Text, nullable=False),
@@ -147,7 +147,7 @@ def message() -> tuple[sa.Column[str], ...]:
 
 
 def answer() -> tuple[sa.Column[object], ...]:
-    """Return InTouch's answer."""
+    """Return the columns of InTouch's answer."""
     return (
         sa.Column("status_message", sa.Text, comment="InTouch's words; null: no answer yet."),
         sa.Column("raw_response", JSONB, comment="InTouch's answer; null: none yet."),
@@ -155,7 +155,7 @@ def answer() -> tuple[sa.Column[object], ...]:
 
 
 def downgrade() -> None:
-    """Drop them, once nobody can write to them and they are empty."""
+    """Drop the logs, or give them back, once nobody can write to them and they are empty."""
     run(LOCK)
     refuse_to_lose_rows()
     for table in reversed(LOGS):

@@ -1,4 +1,4 @@
-"""Indexes of the logs, and the constraints of adopted ones validated."""
+"""Indexes of the logs; constraints of adopted logs are validated."""
 
 from montoit_db.deploy.statements import refuse_to_lose_rows, run_alone, run_file, take_its_time
 
@@ -10,13 +10,13 @@ before_downgrade = refuse_to_lose_rows
 
 
 def upgrade() -> None:
-    """Do at once what empty and small logs lack, and one by one, while others write, what large adopted ones do."""
+    """Finish small logs here; finish large adopted logs statement by statement, while others write."""
     take_its_time()
     run_file("logs/finish_logs_v01")
     run_alone("select statement from montoit.unfinished_logs() order by step, table_name, statement")
 
 
 def downgrade() -> None:
-    """Drop the indexes that are ours."""
+    """Drop the indexes that the upgrade built."""
     refuse_to_lose_rows()
     run_file("logs/drop_log_indexes_v01")

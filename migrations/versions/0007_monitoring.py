@@ -15,13 +15,11 @@ VIEWS = (
     "intouch_costs",
     "intouch_failure_rate",
 )
-
-
 FUNCTIONS = ("intouch_daily", "estimated_costs")
 
 
 def upgrade() -> None:
-    """Create the views; signed-in users may ask, and only administrators get an answer."""
+    """Create the views. Signed-in users may read them, but only administrators get rows."""
     for function in FUNCTIONS:
         run_file(f"monitoring/{function}_v01")
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
@@ -33,7 +31,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the views and functions."""
     refuse_to_lose_rows()
     for view in reversed(VIEWS):
         run(f"drop view public.{view};")

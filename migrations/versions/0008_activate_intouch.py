@@ -14,8 +14,8 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = ("intouch",)
 
-# What each credential is, and what stands for its value in a script that is yet to be filled in (source: the operators'
-# guide, which asks for all of them for every service).
+# Each credential's description, and what stands for its value in a script until the operator fills it in (source: the
+# operators' guide, which asks for all of them for every service).
 DESCRIBED = {
     "base_url": ("URL de l'API InTouch", "https://apidist.gutouch.net"),
     "username": ("Nom d'utilisateur InTouch", "YOUR_INTOUCH_USERNAME"),
@@ -43,7 +43,7 @@ SERVICES = {
 
 
 def text_array(names: list[str]) -> str:
-    """Return an array of our own names in SQL."""
+    """Return an array of names in SQL; none of them holds a quote."""
     return "array[" + ", ".join(f"'{name}'" for name in names) + "]"
 
 
@@ -55,7 +55,7 @@ def rows_of_services() -> str:
     )
 
 
-# The same order, in a script: at its top the operator fills in the values; `true` keeps them in the transaction.
+# The settings in a script (`--sql`): the operator fills them in at its top; `true` keeps them in the transaction.
 VALUES = """
 select set_config('montoit.environment', 'production', true); -- production ou sandbox
 {values}
@@ -134,8 +134,8 @@ VERIFY_CREDENTIALS = f"""
 select montoit.verify_credentials(current_setting('montoit.environment'), {text_array([*CREDENTIALS])});
 """
 
-# A first activation reaches everyone; a later one keeps each flag's share, and so does the first one where the flag is
-# on already; an ordered share wins over both.
+# A share that the settings name wins. Otherwise a flag that is on, or was activated before, keeps its share; any other
+# flag gets 100 percent.
 SWITCH_ON = """
 do $$
 declare
@@ -203,13 +203,13 @@ SWITCH_OFF = "select montoit.switch_off('alembic downgrade 0008');"
 
 
 def before_upgrade() -> None:
-    """Refuse settings that cannot be used before any revision is applied."""
+    """Refuse unusable settings before any revision is applied."""
     if context.is_offline_mode():
         run(VALUES)
         return
-    order = InTouchSettings.from_environment()
-    refuse_missing_vault(context.get_bind(), order)
-    context.config.attributes["order"] = order  # read once: a secret may come from a pipe
+    settings = InTouchSettings.from_environment()
+    refuse_missing_vault(context.get_bind(), settings)
+    context.config.attributes["intouch_settings"] = settings  # read once: a secret may come from a pipe
 
 
 def upgrade() -> None:
@@ -217,7 +217,7 @@ def upgrade() -> None:
     if context.is_offline_mode():
         run(STORE_VALUES)
     else:
-        send(context.config.attributes["order"])
+        send(context.config.attributes["intouch_settings"])
     run(VERIFY_CREDENTIALS)
     run(SWITCH_ON)
 
@@ -227,20 +227,24 @@ def downgrade() -> None:
     run(SWITCH_OFF)
 
 
-def send(order: InTouchSettings) -> None:
+def send(settings: InTouchSettings) -> None:
     """Give the six values to the server, which stores them."""
     op.get_bind().exec_driver_sql(
         "select set_config('montoit.environment', %(environment)s, true),"
         " set_config('montoit.rollout_percentage', %(share)s, true),"
         " set_config('montoit.reason', %(reason)s, true)",
         {
-            "environment": order.environment,
-            "share": "" if order.rollout_percentage is None else str(order.rollout_percentage),
-            "reason": f"alembic upgrade 0008 ({order.environment})",
+            "environment": settings.environment,
+            "share": "" if settings.rollout_percentage is None else str(settings.rollout_percentage),
+            "reason": f"alembic upgrade 0008 ({settings.environment})",
         },
     )
-    copy_values(op.get_bind(), {key_name: order.credentials[key_name] for key_name in CREDENTIALS})
+    copy_values(op.get_bind(), {key_name: settings.credentials[key_name] for key_name in CREDENTIALS})
     op.get_bind().exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
-        {"environment": order.environment, "store": order.credential_store, "credentials": json.dumps(CREDENTIALS)},
+        {
+            "environment": settings.environment,
+            "store": settings.credential_store,
+            "credentials": json.dumps(CREDENTIALS),
+        },
     )

@@ -1,4 +1,4 @@
-"""An address becomes an engine and a connection: poolers, the embedded server, what failed."""
+"""From an address to a connection: poolers, the embedded server, and what to do about a failure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _TRANSACTION_POOLER_PORT = "6543"
 def make_engine(url: URL) -> Engine:
     """Return an engine that keeps no connection and shows no parameter.
 
-    A transaction pooler (port 6543, or `?pgbouncer=true`) gets no prepared statements, which would not
-    survive from one of its transactions to the next.
+    It prepares no statement for a transaction pooler (port 6543, or `?pgbouncer=true`): the next transaction may run on
+    another connection to the server, which does not know the statement.
     """
     ports = {str(url.port), *str(url.query.get("port", "")).split(",")}
     pooled = _TRANSACTION_POOLER_PORT in ports or url.query.get("pgbouncer") == "true"
@@ -55,7 +55,7 @@ def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings
 
     Raises:
         SettingsError: `DATABASE_URL` or one of the waits cannot be used.
-        UnreachableError: nobody answers there, or we are not let in.
+        UnreachableError: no server answers there, or it refuses the login.
 
     """
     bounds = bounds or DeploymentSettings.from_environment()
@@ -65,7 +65,7 @@ def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings
 
 @contextmanager
 def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
-    """Say where the database is; the embedded server runs for as long as this lasts.
+    """Yield the database's address; the embedded server, if it is that one, runs until the block ends.
 
     Raises:
         SettingsError: `DATABASE_URL` cannot be used.
@@ -89,7 +89,7 @@ def connect_to(engine: Engine) -> Iterator[Connection]:
 
     Raises:
         SettingsError: the address has a parameter that cannot be used, or the database is not in UTF-8.
-        UnreachableError: nobody answers there, or we are not let in.
+        UnreachableError: no server answers there, or it refuses the login.
 
     """
     try:

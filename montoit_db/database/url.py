@@ -12,15 +12,15 @@ from montoit_db.errors import SettingsError
 
 DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgres", "postgresql", DRIVER)
-# What libpq takes in a URL. Python's own arguments (autocommit…) would change what a transaction is.
+# The parameters that libpq knows. psycopg's own (autocommit…) would change what a transaction is.
 _PARAMETERS = frozenset({option.keyword.decode() for option in Conninfo.get_defaults()} | {"pgbouncer"})
 
 
 def engine_url(url: str) -> URL:
-    """Return `url` as SQLAlchemy wants it, whichever way it is spelt.
+    """Return `url`, in any of its spellings, as SQLAlchemy wants it.
 
     Raises:
-        SettingsError: it is not a PostgreSQL URL. The message does not repeat it, since it holds a password.
+        SettingsError: it is not a PostgreSQL URL. The message does not repeat the URL, which holds a password.
 
     """
     try:
@@ -32,7 +32,7 @@ def engine_url(url: str) -> URL:
             ["DATABASE_URL : n'est pas une adresse PostgreSQL. Attendu : postgresql://utilisateur:…@hôte:5432/base"]
         )
     if "@" in (parsed.host or ""):
-        # What stands before it is the end of the password, which a message about the host would show.
+        # The text before this @ is the end of the password, which a message about the host would show.
         raise SettingsError(["DATABASE_URL : le mot de passe contient un @ ; écrivez-le %40"])
     unknown = sorted(set(parsed.query) - _PARAMETERS)
     if unknown:

@@ -1,1 +1,1 @@
-"""All around Alembic: how a revision speaks to the database."""
+"""What surrounds Alembic's own work: the words, the locks, the adoption, the outcome, and how a revision runs SQL."""

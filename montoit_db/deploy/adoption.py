@@ -1,4 +1,4 @@
-"""The tables that a database had before us: what an upgrade will do to them, and what it did."""
+"""Adopted tables, which a database had before the first upgrade: what the upgrade will do to them, and what it did."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-FUNCTIONS = frozenset({"check_feature_flag", "check_feature_flags", "get_api_keys", "log_api_usage"})  # replaced, too
+# The platform's functions that an adoption replaces, or closes.
+FUNCTIONS = frozenset({"check_feature_flag", "check_feature_flags", "get_api_keys", "log_api_usage"})
 
 
 class ExistingTable(NamedTuple):
-    """A table of one of our names.
+    """A table that is there already, under a name that the package uses.
 
-    `differences` from the platform's of 2025 keep it from being taken over (None: there are none); `missing` are the
-    columns that it will get.
+    `differences` from the platform's table of 2025 make the upgrade refuse it (None: it can be adopted); `missing` are
+    the columns that it will get.
     """
 
     name: str
@@ -30,55 +31,55 @@ class ExistingTable(NamedTuple):
 
 
 def existing_tables(connection: Connection) -> list[ExistingTable]:
-    """Return the tables of our names that a database has already."""
+    """Return the tables that are there already, under names that the package uses."""
     return [ExistingTable(*row) for row in _rows(connection, _query("existing_tables"))]
 
 
 def planned(connection: Connection) -> dict[str, list[str]]:
-    """Return what the upgrade will tell of each table that it takes over, without writing anything."""
+    """Return what the upgrade will do to each table, in the words of its report; nothing is written."""
     tables = existing_tables(connection)
-    told = {table.name: [f"colonnes ajoutées : {table.missing}"] if table.missing else [] for table in tables}
+    steps = {table.name: [f"colonnes ajoutées : {table.missing}"] if table.missing else [] for table in tables}
     for row in _rows(connection, _query("existing_access")):
-        told.setdefault(row.table_name, []).append(row.told)
-    names = {table.name for table in tables}  # functions of the platform may be there without the table
+        steps.setdefault(row.table_name, []).append(row.told)
+    names = {table.name for table in tables}  # `steps` has more: the platform's functions may be there without a table
     if "feature_flags" in names:
         flags = _rows(connection, _FLAGS)
         keys = ", ".join(flag.key for flag in flags if not flag.share)
         if keys:
-            told["feature_flags"].append(f"0 % → 100 %, sauf avec -x keep-rollout=yes : {keys}")
+            steps["feature_flags"].append(f"0 % → 100 %, sauf avec -x keep-rollout=yes : {keys}")
         services = {service.key for service in SERVICES}
-        told["feature_flags"] += [
+        steps["feature_flags"] += [
             f"{flag.key} : actif pour {flag.share} % des utilisateurs, une part que l'activation garde"
             for flag in flags
             if flag.key in services and 0 < (flag.share or 0) < _EVERYONE
         ]
         nullable = ", ".join(row.attname for row in _rows(connection, _NULLABLE))
         if nullable:
-            told["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
+            steps["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
     if "api_keys" in names:
-        told["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
+        steps["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
         if _value(connection, _HAS_USER_TYPES):
             people = ", ".join(str(row.id) for row in _rows(connection, _PLATFORM_ADMINISTRATORS))
             if people:
-                told["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
-    return told
+                steps["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
+    return steps
 
 
 def warnings(connection: Connection) -> list[tuple[str, str]]:
-    """Return what costs money, or is lost for a time, and what to do about each."""
+    """Return what will cost money, or is lost for a time, each with what to do about it."""
     names = {table.name for table in existing_tables(connection)}
-    found = []
+    lines = []
     flags = _rows(connection, _FLAGS) if "feature_flags" in names else []
     paid = [flag.key for flag in flags if not flag.share and flag.key.startswith("ai_")]
     if paid:
-        found.append(
+        lines.append(
             (
                 f"payants à l'appel, et ouverts à tous (0 % → 100 %) : {', '.join(paid)}",
                 "Pour les laisser à 0 %, avec tous les flags à 0 % : alembic -x keep-rollout=yes upgrade head",
             )
         )
     if names and ("feature_flags" not in names or not _value(connection, _HAS_FLAGS)):
-        found.append(
+        lines.append(
             (
                 "cette base n'a aucun flag : 15 seront actifs pour tous, dont payants à l'appel : "
                 + ", ".join(PAID_SEEDS),
@@ -88,19 +89,20 @@ def warnings(connection: Connection) -> list[tuple[str, str]]:
     if "api_keys" in names:
         for index, is_clustered, is_identity in _rows(connection, _KEPT_BY_INDEX):
             lost = [word for word, is_lost in (("CLUSTER", is_clustered), ("REPLICA IDENTITY", is_identity)) if is_lost]
-            found.append(
+            lines.append(
                 (
                     f"api_keys : {' et '.join(lost)} par {index}, perdu jusqu'à ce que la table soit rendue",
                     "La clé primaire identifie alors les lignes répliquées.",
                 )
             )
-    return found
+    return lines
 
 
 _EVERYONE = 100  # percent
-PAID_SEEDS = ("ai_chatbot", "ai_property_description", "ai_recommendations")  # of the flags that a fresh database gets
+# Of the flags that a fresh database gets, those that are on and cost money at each call.
+PAID_SEEDS = ("ai_chatbot", "ai_property_description", "ai_recommendations")
 
-# The flags that are on. Half-way databases may lack either column.
+# The flags that are on; by way of JSON, since some of the platform's databases lack one of the columns.
 _FLAGS = """
 select flag ->> 'key' as key, (flag ->> 'rollout_percentage')::integer as share
 from (select to_jsonb(f) as flag from public.feature_flags as f) as flags
@@ -129,29 +131,29 @@ where indrelid = 'public.api_keys'::regclass and indisunique and (indisclustered
 
 
 def done(connection: Connection) -> dict[str, list[str]]:
-    """Return what was done to each table that was taken over; empty where none was."""
-    told = defaultdict(list)
+    """Return what was done to each adopted table, for operators; empty if there is none."""
+    steps = defaultdict(list)
     if _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
         for row in _rows(
             connection, "select table_name, told from montoit.adoption_steps where told is not null order by id"
         ):
-            told[row.table_name].append(row.told)
-    return told
+            steps[row.table_name].append(row.told)
+    return steps
 
 
-def summary(told: Mapping[str, Sequence[str]], width: int = 80) -> str:
-    """Return what was done to the tables, for operators: a paragraph a table, `width` columns wide."""
+def summary(steps: Mapping[str, Sequence[str]], width: int = 80) -> str:
+    """Return what was done to the tables, for operators: a paragraph for each table, `width` columns wide."""
     lines = ["REPRISE DES TABLES EXISTANTES", ""]
-    for table, steps in told.items():
+    for table, steps_of_table in steps.items():
         lines.append(table)
-        for step in steps:
+        for step in steps_of_table:
             lines += textwrap.wrap(step, width, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
         lines.append("")
     lines += [
         "Nos règles et nos droits remplacent ceux qui sont retirés : l'API anonyme ne lit",
         "plus ces tables, un utilisateur n'y écrit plus.",
     ]
-    if any(step.startswith(_LOSE_RIGHTS) for steps in told.values() for step in steps):
+    if any(step.startswith(_LOSE_RIGHTS) for steps_of_table in steps.values() for step in steps_of_table):
         lines += [
             "Pour qu'un administrateur le reste, nommez-le :",
             "  insert into montoit.administrators (user_id) values ('…');",
@@ -163,7 +165,7 @@ _LOSE_RIGHTS = "perdent leurs droits d'administrateur"
 
 
 def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
-    """Return, for each table that was taken over, the names of the columns, indexes and constraints that it had."""
+    """Return, for each adopted table, the names of the columns, indexes and constraints that it had before."""
     if not _value(connection, "select to_regclass('montoit.adopted_tables') is not null"):
         return {}
     rows = _rows(

@@ -1,4 +1,4 @@
-"""How Alembic compares the models with a database, and where a new revision goes."""
+"""How Alembic compares the models with a database, and where it puts a new revision."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MODELS_SCHEMA = "public"
 
 
 class Filter:
-    """What of a database is compared with the models; it has to be told of adopted tables before."""
+    """Chooses what is compared with the models; `look_for_adopted_tables` has to be called first."""
 
     def __init__(self) -> None:
-        """Start with no table that is adopted."""
+        """Start without adopted tables."""
         self._adopted: dict[str, frozenset[str]] = {}
 
     def look_for_adopted_tables(self, connection: Connection) -> None:
-        """Note what the tables had that were there before us."""
+        """Note what each adopted table had before the first upgrade."""
         self._adopted = legacy_objects(connection)
 
     def __call__(
@@ -38,27 +38,27 @@ class Filter:
         reflected: bool,  # noqa: FBT001
         other: Any,  # noqa: ANN401
     ) -> bool:
-        """Tell autogenerate to look at our tables and the models' only: the platform has a hundred others.
+        """Tell autogenerate to look at the package's tables only: the platform has a hundred others.
 
-        Of a table that was adopted it overlooks what was there before us, and where null is allowed.
+        Of an adopted table it overlooks what was there before the first upgrade, and which columns may be null.
         """
         table = name if kind == "table" else obj.table.name
-        before = self._adopted.get(str(table))
-        if before is not None and kind != "table":
+        names_before = self._adopted.get(str(table))
+        if names_before is not None and kind != "table":
             if kind == "column" and other is not None:
                 other.nullable = obj.nullable
                 other.comment = other.comment if obj.comment else None
-            elif name in before and (reflected or kind == "index"):
+            elif name in names_before and (reflected or kind == "index"):
                 return False
         return table in TABLES or not reflected or other is not None
 
 
-def options(chosen: Filter) -> dict[str, Any]:
-    """Return what `context.configure` takes for comparing, and for placing a new revision."""
+def options(object_filter: Filter) -> dict[str, Any]:
+    """Return the arguments of `context.configure` that concern comparing, and placing a new revision."""
     return {
         "include_schemas": True,
         "include_name": is_looked_at,
-        "include_object": chosen,
+        "include_object": object_filter,
         "compare_server_default": True,
         "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         "process_revision_directives": place,
@@ -71,22 +71,22 @@ def is_looked_at(name: str | None, kind: str, _parents: Mapping[str, str | None]
 
 
 def place(migration: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
-    """Give a new revision the next number, and put it on the schema's branch, below the activation.
+    """Give a new revision the next number, and put it on the branch `schema`, beside the activation.
 
     Raises:
-        MontoitError: there is no checkout to write it into, or it was to stand above the activation.
+        MontoitError: there is no checkout to write it into, or `--head` asks for a place above the activation.
 
     """
     if not is_checkout():
         raise MontoitError("Une révision s'écrit dans un checkout du projet : rien n'a été créé.")
     tree = Tree(migration.opts["script"])
-    given = migration.opts["revision_context"].command_args
+    arguments = migration.opts["revision_context"].command_args
     for directive in directives:
-        if given["rev_id"] is None:
+        if arguments["rev_id"] is None:
             newest = max(int(script.revision) for script in tree.script.walk_revisions() if script.revision.isdigit())
             directive.rev_id = f"{newest + 1:04d}"
-        if given["head"] not in {None, "head", "heads"}:
-            below = {script.revision for script in tree.script.iterate_revisions(given["head"], "base")}
+        if arguments["head"] not in {None, "head", "heads"}:
+            below = {script.revision for script in tree.script.iterate_revisions(arguments["head"], "base")}
             if tree.activation.revision in below:
                 raise MontoitError(
                     "Une révision au-dessus de l'activation changerait le sens de « downgrade -1 » : rien n'a été "

@@ -16,12 +16,12 @@ WRITES_FILES = frozenset({"revision", "merge", "edit", "init"})
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run one `alembic` command; it ends the process with its own status where it fails.
+    """Run one `alembic` command; if it fails, it ends the process with its own status.
 
     No alembic.ini, ALEMBIC_CONFIG or pyproject.toml of the current directory is read.
 
     Raises:
-        MontoitError: another configuration is named, or the command writes into a checkout and there is none.
+        MontoitError: `-c` names another configuration, or the command needs a checkout and there is none.
 
     """
     command = CommandLine(prog="montoit-db alembic")

@@ -1,4 +1,4 @@
-"""What a deployment does around Alembic's own work: one at a time, bounded waits, the outcome shown."""
+"""A deployment: one at a time, with bounded waits and retries around Alembic's own work; then it shows the outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from montoit_db import database
 from montoit_db.deploy import adoption
 from montoit_db.deploy.autogenerate import Filter
 from montoit_db.deploy.locks import exclusive, who_blocks
-from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, says
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
 from montoit_db.errors import MontoitError
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import Connection, Engine
 
-WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})  # as Alembic names their functions
+# The commands that write, by the names of Alembic's functions.
+WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 
 
@@ -38,13 +39,13 @@ class Deployment:
     """One run of an `alembic` command on a database."""
 
     def __init__(self, engine: Engine, connection: Connection, settings: DeploymentSettings) -> None:
-        """Take the connection that the revisions run on, and its engine for the one that holds the lock."""
+        """Take the connection for the revisions, and its engine, for a second connection that holds the lock."""
         self.connection = connection
-        self.compared = Filter()
+        self.object_filter = Filter()
         self._engine = engine
         self._settings = settings
-        self._holder: Connection | None = None
-        self._steps: list[MigrationInfo] = []
+        self._lock_connection: Connection | None = None
+        self._steps_done: list[MigrationInfo] = []
 
     def record(
         self,
@@ -53,28 +54,28 @@ class Deployment:
         heads: object,  # noqa: ARG002
         run_args: object,  # noqa: ARG002
     ) -> None:
-        """Take note of one step, before it is committed: not without the lock.
+        """Note one step, just before it is committed; stop if the lock was lost.
 
         Raises:
-            MontoitError: the connection that holds the lock is gone, and with it the lock.
+            MontoitError: the connection that holds the lock is gone, and the lock with it.
 
         """
-        if self._holder is not None:
+        if self._lock_connection is not None:
             try:
-                self._holder.exec_driver_sql("select 1")
+                self._lock_connection.exec_driver_sql("select 1")
             except DBAPIError:
                 raise MontoitError(
                     "La connexion qui garde le verrou du déploiement est coupée : la révision en cours est annulée. "
                     "Relancez la commande."
                 ) from None
         if not step.is_stamp:
-            self._steps.append(step)
+            self._steps_done.append(step)
 
     def run(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
-        """Run what the command asks for: alone where it writes, and again where a lock was not to be had.
+        """Run the command: under the deployments' lock if it writes, and again after a lock that it could not get.
 
         Raises:
-            MontoitError: another deployment, or somebody's lock, outlasted our patience; or a revision objected.
+            MontoitError: another deployment or a lock took longer than the settings allow; or a revision objected.
 
         """
         if migration.opts["fn"].__name__ not in WRITING:
@@ -96,7 +97,7 @@ class Deployment:
                     if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
                         raise
                     self.connection.rollback()
-                    if pause is None or (self._steps and words.is_relative):
+                    if pause is None or (self._steps_done and words.is_relative):
                         raise MontoitError(self._who_blocks()) from None
                     time.sleep(pause)
             self.connection.rollback()
@@ -104,12 +105,12 @@ class Deployment:
     def _look(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
         """Run a command that writes nothing to the database."""
         if "revision_context" in migration.opts:
-            # Only `check` and `revision` compare; the ORM costs a deployment a tenth of its time.
+            # Only `check` and `revision` compare; importing the ORM would cost a deployment a tenth of its time.
             from montoit_db.models import Base  # noqa: PLC0415
 
-            self.compared.look_for_adopted_tables(self.connection)
+            self.object_filter.look_for_adopted_tables(self.connection)
             migration.opts["target_metadata"] = Base.metadata
-            # The path is empty: the models name their schema, and so does what is read from the database.
+            # The search_path is empty: models and the tables read from the database both name their schema.
             self.connection.dialect.default_schema_name = ""
             Words(migration, None)
         run_migrations()
@@ -128,18 +129,18 @@ class Deployment:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the deployments' lock for as long as this lasts.
+        """Hold the deployments' lock until the block ends.
 
         Raises:
-            MontoitError: another deployment outlasted our patience.
+            MontoitError: another deployment took longer than the settings allow.
 
         """
-        with exclusive(self._engine, self._settings.deploy_timeout) as holder:
-            self._holder = holder
+        with exclusive(self._engine, self._settings.deploy_timeout) as lock_connection:
+            self._lock_connection = lock_connection
             try:
                 yield
             finally:
-                self._holder = None
+                self._lock_connection = None
 
     def _who_blocks(self) -> str:
         """Return the message about the sessions that hold locks on our tables."""
@@ -151,15 +152,16 @@ class Deployment:
         )
 
     def show_outcome(self, migration: MigrationContext) -> None:
-        """Print what was taken over, the state of InTouch where it went up or down, or that there was nothing to do.
+        """Print what was adopted, InTouch's state if the activation or the rollback ran, or that nothing was to do.
 
-        All is committed by then, so that nothing here fails the deployment.
+        All is committed by then: a failure here is not one of the deployment.
         """
         activation = Tree(migration.opts["script"]).activation.revision
-        switched = next((step for step in self._steps if step.up_revision_id == activation), None)
-        may_adopt = any(step.is_upgrade and says(step.up_revision, "adopts_tables") for step in self._steps)
-        idle = None if self._steps else migration.opts["fn"].verb if isinstance(migration.opts["fn"], Words) else None
-        if not (switched or may_adopt or idle in {"upgrade", "downgrade"}):
+        switched = next((step for step in self._steps_done if step.up_revision_id == activation), None)
+        may_adopt = any(step.is_upgrade and declares(step.up_revision, "adopts_tables") for step in self._steps_done)
+        words = migration.opts["fn"]
+        idle_verb = words.verb if isinstance(words, Words) and not self._steps_done else None
+        if not (switched or may_adopt or idle_verb in {"upgrade", "downgrade"}):
             return
         try:
             state = read(self.connection)
@@ -173,15 +175,15 @@ class Deployment:
             return
         if adopted:
             show(adoption.summary(adopted) + "\n")
-        if idle == "upgrade":
+        if idle_verb == "upgrade":
             show(nothing_to_do(state, DatabaseSettings.from_environment().environment))
-        elif idle == "downgrade" and not state.is_on:
+        elif idle_verb == "downgrade" and not state.is_on:
             show("Rien à faire : InTouch est déjà désactivé. Rien n'a été modifié.")
         if switched is None:
             return
         if switched.is_upgrade:
             show(summary(state))
-            show(test_commands(state, _ordered(migration).supabase_url))
+            show(test_commands(state, _activation_settings(migration).supabase_url))
         else:
             show(summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
 
@@ -192,7 +194,7 @@ def deployment() -> Iterator[Deployment]:
 
     Raises:
         SettingsError: `DATABASE_URL` or one of the waits cannot be used.
-        UnreachableError: nobody answers there, or we are not let in.
+        UnreachableError: no server answers there, or it refuses the login.
 
     """
     settings = DeploymentSettings.from_environment()
@@ -218,7 +220,7 @@ def needs_no_database(config: Config) -> bool:
 
 
 def make_version_schema(connection: Connection) -> None:
-    """Make the schema of the version table where the database has none; that needs a right, and is done once."""
+    """Create the schema of the version table if it is missing; only then does the role need the right to create one."""
     exists = "select to_regnamespace(%(schema)s) is not null"
     if not connection.exec_driver_sql(exists, {"schema": VERSION_SCHEMA}).scalar_one():
         connection.exec_driver_sql(f"create schema {VERSION_SCHEMA}")
@@ -227,18 +229,15 @@ def make_version_schema(connection: Connection) -> None:
 
 @contextmanager
 def one_transaction(migration: MigrationContext) -> Iterator[None]:
-    """Commit all steps of a command together, so that a kill leaves no half of them."""
+    """Commit all steps of a command together, so that a kill cannot leave some of them."""
     migration._transaction_per_migration = False  # noqa: SLF001 -- a test fails when the name is gone
     with migration.begin_transaction():
         yield
 
 
-def _ordered(migration: MigrationContext) -> InTouchSettings:
-    """Return the settings that the activation was checked with.
-
-    They are read once: a secret may come from a pipe.
-    """
-    order = migration.config.attributes["order"] if migration.config else None
-    if not isinstance(order, InTouchSettings):
+def _activation_settings(migration: MigrationContext) -> InTouchSettings:
+    """Return the settings that the activation has used. They are read once: a secret may come from a pipe."""
+    settings = migration.config.attributes["intouch_settings"] if migration.config else None
+    if not isinstance(settings, InTouchSettings):
         raise TypeError("the activation ran without its before_upgrade")
-    return order
+    return settings

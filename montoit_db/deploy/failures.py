@@ -1,4 +1,4 @@
-"""How an `alembic` command ends that did not go through: one message, no traceback, a status other than 0."""
+"""How a failed `alembic` command ends: one message, no traceback, a status other than 0."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 def explained(config: Config) -> Iterator[None]:
     """End the `alembic` command with one message on stderr and status 1, without a traceback.
 
-    SIGTERM ends it as Ctrl-C does, in a container, too, where the first process would ignore it. Callers of Alembic's
-    Python functions, and `alembic --raiseerr`, get a `MontoitError` instead.
+    SIGTERM ends it as Ctrl-C does, also as the first process of a container, which would ignore SIGTERM otherwise.
+    Callers of Alembic's Python functions, and `alembic --raiseerr`, get a `MontoitError` instead.
     """
     is_command = config.cmd_opts is not None and threading.current_thread() is threading.main_thread()
     former = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_command else None
     try:
         yield
     except (MontoitError, DBAPIError, psycopg.Error) as error:
-        plain = error if isinstance(error, MontoitError) else MontoitError(message(error))
+        explanation = error if isinstance(error, MontoitError) else MontoitError(message(error))
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
-            raise plain from None
-        print(plain, file=sys.stderr)  # noqa: T201
+            raise explanation from None
+        print(explanation, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
         print(  # noqa: T201

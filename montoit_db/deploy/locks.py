@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from montoit_db.database import connect_to
-from montoit_db.display import shown
+from montoit_db.display import harmless
 from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.intouch.catalogue import TABLES
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-LOCK_KEY = 7_104_878_111_529_320  # any number, the same for every version of this package
+LOCK_KEY = 7_104_878_111_529_320  # any number, but the same in every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _TRANSACTION_TIMEOUT_SINCE = 170000
 
 
 @contextmanager
 def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
-    """Hold the deployments' advisory lock, on a connection of its own, which is lent, for as long as this lasts.
+    """Hold the deployments' advisory lock until the block ends, on a connection of its own, which is yielded.
 
-    It is polled: a session that blocks on a lock has a snapshot, which a concurrent index waits for, and sixteen
-    of them fill a small pool. It is a transaction's lock: a transaction pooler keeps no session's.
+    The lock is polled: a session that waits in the server has a snapshot, which a concurrent index waits for, and
+    sixteen such sessions fill a small pool. The lock belongs to a transaction, since a transaction pooler keeps no
+    session.
 
     Raises:
         MontoitError: another deployment is still at work after `patience` seconds.
@@ -36,8 +37,8 @@ def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
     while True:
         with connect_to(engine) as holder:
             _never_time_out(holder)
-            # Without a parameter: the portal of an extended query would keep its snapshot, which an index that is
-            # built concurrently waits for.
+            # Without parameters: they would make it an extended query, whose portal keeps a snapshot, and a concurrent
+            # index would wait for that.
             if holder.exec_driver_sql(f"select pg_try_advisory_xact_lock({LOCK_KEY})").scalar_one():
                 yield holder
                 return
@@ -74,7 +75,7 @@ def _busy(other: str, patience: float) -> str:
 
 
 def _never_time_out(holder: Connection) -> None:
-    """Keep the server from ending the transaction that does nothing but hold the lock."""
+    """Keep the server from ending the transaction that holds the lock: it is idle."""
     names = ["idle_in_transaction_session_timeout"]
     raw: Any = holder.connection.driver_connection
     if raw.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
@@ -83,7 +84,7 @@ def _never_time_out(holder: Connection) -> None:
 
 
 def lock_holder(connection: Connection) -> str | None:
-    """Describe the session that holds the deployments' lock; None where nobody does."""
+    """Describe the session that holds the deployments' lock; None if no session does."""
     row = connection.exec_driver_sql(
         "select l.pid, round(extract(epoch from now() - a.xact_start)) from pg_locks as l"
         " left join pg_stat_activity as a using (pid) where l.locktype = 'advisory' and l.granted"
@@ -116,10 +117,10 @@ class Blocker(NamedTuple):
         return f"select pg_terminate_backend({self.pid});"
 
     def __str__(self) -> str:
-        """Say who it is."""
+        """Describe the session in French."""
         age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
         if self.prepared is not None:
-            return f"transaction préparée « {shown(self.prepared)} » ({age}) sur {self.tables}"
+            return f"transaction préparée « {harmless(self.prepared)} » ({age}) sur {self.tables}"
         return (
             f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
             f"sur {self.tables}"
@@ -127,7 +128,7 @@ class Blocker(NamedTuple):
 
 
 def blockers(connection: Connection, *others: str) -> list[Blocker]:
-    """Return the sessions with locks on our tables, or on `others`, the oldest transaction first, five at the most."""
+    """Return at most five sessions with locks on the package's tables or on `others`, the oldest transaction first."""
     tables = [*(f"public.{table}" for table in TABLES), *others]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
 

@@ -1,4 +1,4 @@
-"""What `--sql` puts around the revisions: an honest header, one deployment at a time, an answer at the end."""
+"""What `--sql` puts around the revisions: how to run the script, a lock, a check of the start, a result at the end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from montoit_db.deploy.locks import LOCK_KEY
-from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, listed, says
-from montoit_db.deploy.words import Words, planned
-from montoit_db.intouch.catalogue import SERVICES as SERVICES_OF_INTOUCH
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares, listed
+from montoit_db.deploy.words import Words, planned_steps
+from montoit_db.intouch.catalogue import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-VERSIONS = f"{VERSION_SCHEMA}.alembic_version"
+VERSION_TABLE = f"{VERSION_SCHEMA}.alembic_version"
 
 HEADER = """\
 -- Script de montoit_db, à exécuter en entier : une seule transaction, tout ou rien.
@@ -37,68 +37,69 @@ HEADER_OF_VALUES = """\
 --     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
 
-# One result, since the SQL editor shows no more than the last one.
-SERVICES = f"""\
+# Queries for one result together, since the SQL editor shows only the last result.
+SERVICES_QUERY = f"""\
 select 1 as ordre, key as service, is_enabled as actif, credentials_status as environnement,
     rollout_percentage as part
 from public.feature_flags
-where key in ({", ".join(f"'{service.key}'" for service in SERVICES_OF_INTOUCH)})"""  # noqa: S608 -- our own keys
-ADOPTED = """\
+where key in ({", ".join(f"'{service.key}'" for service in SERVICES)})"""  # noqa: S608 -- our own keys
+ADOPTION_QUERY = """\
 select 2 as ordre, table_name || ' : ' || told as service, null::boolean as actif,
     null as environnement, null::int as part
 from montoit.adoption_steps where told is not null"""
-UNFINISHED = """\
+UNFINISHED_QUERY = """\
 select 3 as ordre, 'À EXÉCUTER ENSUITE, SEUL : ' || statement as service, null::boolean as actif,
     null as environnement, null::int as part
 from montoit.unfinished_logs() where is_large"""
 
 
 @contextmanager
-def framed(migration: MigrationContext) -> Iterator[None]:
-    """Put the header before the transaction, and after it what the database then says.
+def header_and_result(migration: MigrationContext) -> Iterator[None]:
+    """Put the header before the transaction, and after it a query of the outcome.
 
-    That is the state of the services, what was done to tables that were there, and what has to be run alone.
+    That is the state of the services, what was done to adopted tables, and which statements are left to be run alone.
     """
     words = Words(migration, None)
     activation = words.tree.activation.revision
-    steps = planned(migration)
-    ups = {step.revision.revision: step.is_upgrade for step in steps}
-    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if ups.get(activation) else ""))
+    steps = planned_steps(migration)
+    is_upgrade = {step.revision.revision: step.is_upgrade for step in steps}
+    migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if is_upgrade.get(activation) else ""))
     yield
-    answers = [SERVICES] if activation in ups else []
-    if any(step.is_upgrade and says(step.revision, "adopts_tables") for step in steps):
-        answers.append(ADOPTED)
-    if any(step.is_upgrade and says(step.revision, "runs_alone") for step in steps):
-        answers.append(UNFINISHED)
-    if answers:
-        migration.impl.static_output("\nunion all\n".join(answers) + "\norder by 1, 2;")
+    queries = [SERVICES_QUERY] if activation in is_upgrade else []
+    if any(step.is_upgrade and declares(step.revision, "adopts_tables") for step in steps):
+        queries.append(ADOPTION_QUERY)
+    if any(step.is_upgrade and declares(step.revision, "runs_alone") for step in steps):
+        queries.append(UNFINISHED_QUERY)
+    if queries:
+        migration.impl.static_output("\nunion all\n".join(queries) + "\norder by 1, 2;")
 
 
 def begin(migration: MigrationContext) -> None:
-    """Start the transaction: alone, with bounded waits, and only from the revisions that the script is made for.
+    """Start the transaction: under the deployments' lock, and only at the revisions that the script is made for.
 
-    The activation and the rollback may be run again: then the activation's own row does not matter, there or not.
+    A script of the activation alone, or of the rollback alone, may be run again: it starts with or without the
+    activation's row in the version table.
     """
     words: Words = migration.opts["fn"]
     tree = words.tree
     start = migration.get_current_heads()
     activation = tree.activation.revision
-    told = f"la révision {listed(start)}" if start else "une base sans révision"
+    start_in_french = f"la révision {listed(start)}" if start else "une base sans révision"
     prelude = ""
     if not start:
         expected = "current is null"
         prelude = (
-            f"    drop table if exists {VERSIONS};\n"
+            f"    drop table if exists {VERSION_TABLE};\n"
             f"    if to_regnamespace('{VERSION_SCHEMA}') is null then\n"
             f"        create schema {VERSION_SCHEMA};\n"
             "    end if;\n"
         )
-    elif [step.revision.revision for step in planned(migration)] == [activation]:
-        rows = sorted({*start, activation} if tree.has_schema_branch else {activation})
-        without = sorted({*start} - {activation} or {tree.fork})
-        expected = f"current in ('{listed(rows)}', '{listed(without)}')"
+    elif [step.revision.revision for step in planned_steps(migration)] == [activation]:
+        rows_on = sorted({*start, activation} if tree.has_schema_branch else {activation})
+        rows_off = sorted({*start} - {activation} or {tree.fork})
+        expected = f"current in ('{listed(rows_on)}', '{listed(rows_off)}')"
         if tree.has_schema_branch and words.verb == "upgrade":
-            prelude = f"    delete from {VERSIONS} where version_num = '{activation}';\n"  # noqa: S608 -- a number
+            prelude = f"    delete from {VERSION_TABLE} where version_num = '{activation}';\n"  # noqa: S608 -- a number
     else:
         expected = f"current = '{listed(start)}'"
     migration.impl.static_output(
@@ -112,11 +113,11 @@ do $$
 declare
     current text;
 begin
-    if to_regclass('{VERSIONS}') is not null then
-        select string_agg(version_num, ', ' order by version_num) into current from {VERSIONS};
+    if to_regclass('{VERSION_TABLE}') is not null then
+        select string_agg(version_num, ', ' order by version_num) into current from {VERSION_TABLE};
     end if;
     if ({expected}) is not true then
-        raise exception 'Ce script est fait pour {told}, la base est à % ; rien n''a été modifié.',
+        raise exception 'Ce script est fait pour {start_in_french}, la base est à % ; rien n''a été modifié.',
             coalesce('la révision ' || current, 'aucune révision');
     end if;
 {prelude}end;
@@ -127,8 +128,8 @@ $$;"""  # noqa: S608 -- our own names and numbers
 def starting_revisions(config: Config, script: ScriptDirectory) -> Any:  # noqa: ANN401
     """Return the rows of the version table that a script starts from: `0008,0009:…`, or one of the lasting words.
 
-    None where the command names none, or where a program calls Alembic. It is a list, which Alembic takes, though its
-    types say a single revision.
+    None if the command names no start, or if a program calls Alembic. Alembic takes a list here, though its types ask
+    for a single revision.
     """
     start, separator, _ = str(getattr(config.cmd_opts, "revision", "")).partition(":")
     if not separator:

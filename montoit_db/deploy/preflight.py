@@ -1,4 +1,4 @@
-"""What stands in the way of a deployment, found without writing anything."""
+"""`montoit-db check`: what would stop a deployment, found without writing anything."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 OLDEST_SERVER = 150000
-OLD_TRANSACTION = 60  # seconds after which a transaction is worth a warning
+OLD_TRANSACTION = 60  # seconds after which a transaction is reported
 
 Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `remedy` says what to do about it.
+    """What was found about one subject; `remedy` says what to do about it.
 
-    `level` is ok; warning (a deployment goes through, but its operator should know: it changes no exit status);
+    `level` is ok; warning (a deployment goes through, but its operator should know; the exit status does not change);
     problem; settings (the environment has to change); or unreachable (the database was not reached).
     """
 
@@ -43,9 +43,9 @@ class Finding(NamedTuple):
 def look(*, schema_only: bool = False) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
-    With `schema_only` it is one that stops before the activation, and needs no credentials.
+    With `schema_only` the deployment stops before the activation, and needs no credentials.
     """
-    findings, order, bounds = _settings(schema_only=schema_only)
+    findings, intouch, bounds = _settings(schema_only=schema_only)
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
@@ -54,7 +54,7 @@ def look(*, schema_only: bool = False) -> list[Finding]:
         with database.connect(target, bounds) as connection:
             findings.append(_pooler(connection, target, bounds))
             connection.exec_driver_sql("set transaction read only")
-            for finding in _database(connection, order):
+            for finding in _database(connection, intouch):
                 findings.append(finding)
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
@@ -74,7 +74,7 @@ def look(*, schema_only: bool = False) -> list[Finding]:
 def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | None, DeploymentSettings]:
     """Read every group of settings, and go on after the first that is refused, with the usual waits."""
     problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
-    order = None
+    intouch = None
     bounds = DeploymentSettings()
     for group in (DatabaseSettings, DeploymentSettings, InTouchSettings)[: 2 if schema_only else 3]:
         try:
@@ -83,21 +83,21 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
             problems.update(dict.fromkeys(error.problems))
         else:
             if isinstance(values, InTouchSettings):
-                order = values
+                intouch = values
             elif isinstance(values, DeploymentSettings):
                 bounds = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
-    return findings or [Finding("Réglages", "ok", "complets")], order, bounds
+    return findings or [Finding("Réglages", "ok", "complets")], intouch, bounds
 
 
-def _database(connection: Connection, order: InTouchSettings | None) -> Iterator[Finding]:
+def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
     raw: Any = connection.connection.driver_connection
     version = raw.info.server_version
     if version < OLDEST_SERVER:
         yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
-    yield _vault(connection, order)
+    yield _vault(connection, intouch)
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)
@@ -105,8 +105,8 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
         yield from _adoption(connection)
     yield _revisions(state)
     yield from _others(connection)
-    if order is not None and state.environment == order.environment:
-        differing = credentials.differing(connection, order)
+    if intouch is not None and state.environment == intouch.environment:
+        differing = credentials.differing(connection, intouch)
         if differing:
             yield Finding(
                 "Credentials",
@@ -117,7 +117,7 @@ def _database(connection: Connection, order: InTouchSettings | None) -> Iterator
 
 
 def _pooler(connection: Connection, target: DatabaseSettings, bounds: DeploymentSettings) -> Finding:
-    """Tell a pooler by its process number, which is its own and not the server's."""
+    """Recognise a pooler: the process number that it gives to its client is not that of a server process."""
     raw: Any = connection.connection.driver_connection
     if _backend(connection) == raw.info.backend_pid:
         return Finding("Pooler", "ok", "connexion directe")
@@ -142,15 +142,15 @@ def _pooler(connection: Connection, target: DatabaseSettings, bounds: Deployment
 
 
 def _shares_a_server_connection(one: Connection, other: Connection) -> bool:
-    """Tell whether a pooler lends server connections by the transaction, and not by the session.
+    """Tell whether a pooler gives a client a server connection for a transaction only, and not for its session.
 
-    By the session, each client keeps its own. By the transaction, what one has given back goes to the other, or, where
-    all that are free take turns, each client finds another one when the order in which they ask changes.
+    In session mode each client keeps one server process. In transaction mode both clients meet the same one, or, if the
+    free ones take turns, a client meets several, since the order in which the two ask changes.
     """
-    found: dict[Connection, set[int]] = {one: set(), other: set()}
+    processes: dict[Connection, set[int]] = {one: set(), other: set()}
     for connection in (one, other, other, one, one, other):
-        found[connection].add(_backend(connection))
-    return len(found[one]) > 1 or found[one] == found[other]
+        processes[connection].add(_backend(connection))
+    return len(processes[one]) > 1 or processes[one] == processes[other]
 
 
 def _backend(connection: Connection) -> int:
@@ -160,15 +160,15 @@ def _backend(connection: Connection) -> int:
     return pid
 
 
-def _vault(connection: Connection, order: InTouchSettings | None) -> Finding:
+def _vault(connection: Connection, intouch: InTouchSettings | None) -> Finding:
     installed = connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is not None
-    if order is not None and order.credential_store == "vault" and not installed:
+    if intouch is not None and intouch.credential_store == "vault" and not installed:
         return Finding(
             "Vault", "settings", "demandé, et absent de cette base", "Installez supabase_vault, ou choisissez table."
         )
-    store = order.credential_store if order else "auto"
-    goes_to = "le Vault" if installed and store != "table" else "la table api_keys"
-    return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {goes_to}")
+    store = intouch.credential_store if intouch else "auto"
+    destination = "le Vault" if installed and store != "table" else "la table api_keys"
+    return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {destination}")
 
 
 _RIGHTS = """
@@ -200,15 +200,15 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         (may_create_schema, "créer le schéma montoit", "grant create on database … to"),
         (may_create_tables, "créer des tables dans public", "grant create on schema public to"),
     ]
-    bad = False
+    has_problem = False
     for allowed, what, grant in problems:
         if not allowed:
-            bad = True
+            has_problem = True
             yield Finding(
                 "Droits", "problem", f"{role} ne peut pas {what}", f"Un administrateur doit exécuter : {grant} {role};"
             )
     if others:
-        bad = True
+        has_problem = True
         yield Finding(
             "Droits",
             "problem",
@@ -216,7 +216,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
             "Connectez-vous avec le propriétaire (sur Supabase : postgres).",
         )
     if missing_roles and not may_create_roles:
-        bad = True
+        has_problem = True
         yield Finding(
             "Rôles",
             "problem",
@@ -227,7 +227,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
                 for name in missing_roles
             ),
         )
-    if not bad:
+    if not has_problem:
         yield Finding("Droits", "ok", f"{role} a ceux qu'il faut")
 
 
@@ -275,7 +275,7 @@ def _path(connection: Connection) -> Iterator[Finding]:
 
 
 def _adoption(connection: Connection) -> Iterator[Finding]:
-    """Say of each table of our names that is there what the upgrade will do to it."""
+    """Say what the upgrade will do to each table that is there already."""
     different = [table for table in adoption.existing_tables(connection) if table.differences is not None]
     if different:
         yield Finding(
@@ -286,8 +286,8 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
             "Renommez-les, ou choisissez une autre base.",
         )
         return
-    for table, told in adoption.planned(connection).items():
-        yield Finding("Reprise", "ok", "\n   - ".join([f"{table} sera reprise, avec toutes ses lignes", *told]))
+    for table, steps in adoption.planned(connection).items():
+        yield Finding("Reprise", "ok", "\n   - ".join([f"{table} sera reprise, avec toutes ses lignes", *steps]))
     for warning, remedy in adoption.warnings(connection):
         yield Finding("Reprise", "warning", warning, remedy)
 
@@ -300,7 +300,7 @@ def _revisions(state: InTouchState) -> Finding:
 
 
 def _others(connection: Connection) -> Iterator[Finding]:
-    """Look for another deployment, and for transactions that ours would wait for."""
+    """Look for another deployment, and for transactions that a deployment would wait for."""
     busy = locks.lock_holder(connection)
     if busy is not None:
         yield Finding("Déploiement", "problem", f"un autre est en cours ({busy})", "Attendez sa fin.")

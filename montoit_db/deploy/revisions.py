@@ -32,9 +32,9 @@ def is_checkout() -> bool:
 
 
 def home() -> Path:
-    """Return the directory of our alembic.ini: the checkout's root, else the installed package.
+    """Return the directory of the package's alembic.ini: the checkout's root, else the installed package.
 
-    A checkout's own files win over a copy that a build left inside the package.
+    A checkout's own files win over a copy that a build has left inside the package.
     """
     return _PACKAGE.parent if is_checkout() else _PACKAGE
 
@@ -77,54 +77,54 @@ class Tree:
 
     @property
     def fork(self) -> str:
-        """The activation's parent, which the schema of later releases forks from."""
+        """The activation's parent, from which the schema of later releases forks."""
         return str(self.activation.down_revision)
 
     @property
     def has_schema_branch(self) -> bool:
-        """Whether a later release's schema has forked already."""
+        """Whether a later release has put a revision on the branch `schema`."""
         return self.schema_head != self.fork
 
     def applied(self, heads: Sequence[str]) -> frozenset[str]:
-        """Return every revision that is applied where the version table holds `heads`.
+        """Return every revision that is applied to a database whose version table holds `heads`.
 
         Raises:
-            alembic.util.CommandError: a head is not known here, as Alembic says it.
+            alembic.util.CommandError: a head is not known here; the message is Alembic's own.
 
         """
-        self.script.get_revisions(tuple(heads))  # Alembic's own message where the database is newer
+        self.script.get_revisions(tuple(heads))  # raises for a database that is newer
         return frozenset(script.revision for script in self.script.iterate_revisions(tuple(heads), "base"))
 
     def schema(self, to: str | None = None) -> list[Script]:
-        """Return the schema's revisions up to `to` (None: all), the first one first."""
+        """Return the schema's revisions up to `to` (None: all), the oldest first."""
         return [*self.script.iterate_revisions(to or self.schema_head, "base")][::-1]
 
     def pending(self, heads: Sequence[str]) -> list[str]:
         """Return the revisions that are not applied, in the order in which `upgrade head` would apply them."""
         applied = self.applied(heads)
-        order = [*(script.revision for script in self.schema()), self.activation.revision]
-        return [revision for revision in order if revision not in applied]
+        revisions = [*(script.revision for script in self.schema()), self.activation.revision]
+        return [revision for revision in revisions if revision not in applied]
 
 
 class RevisionState(NamedTuple):
-    """The database's revisions (None: it has none), the newest ones here, and those still to be applied."""
+    """The database's revisions (None: it has none), the package's newest, and those that are still to be applied."""
 
     current: str | None
     head: str | None
     pending: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe the state in French, in one line."""
         if not self.pending:
             return f"Révision {self.current}, à jour."
         return f"Révision {self.current or 'aucune'}, en attente : {', '.join(self.pending)}."
 
 
 def revision_state(current: Sequence[str]) -> RevisionState:
-    """Compare a database's revisions with those that belong to this package.
+    """Compare a database's revisions with those of this package.
 
     Raises:
-        MontoitError: one of them is not known here.
+        MontoitError: the database has a revision that is not known here.
 
     """
     tree = Tree(script_directory())
@@ -142,6 +142,6 @@ def listed(revisions: Sequence[str]) -> str | None:
     return ", ".join(sorted(revisions)) or None
 
 
-def says(revision: Any, name: str) -> bool:  # noqa: ANN401 -- a Script, whose module Alembic's types hide at times
-    """Tell whether a revision declares something of itself, `adopts_tables = True` for example."""
+def declares(revision: Any, name: str) -> bool:  # noqa: ANN401 -- a Script, whose module Alembic's types hide at times
+    """Tell whether a revision's file says something of itself, `adopts_tables = True` for example."""
     return bool(getattr(revision.module, name, False))

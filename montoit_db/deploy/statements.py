@@ -1,4 +1,4 @@
-"""How a revision speaks SQL: one text, executed as it stands online and printed as it stands with `--sql`."""
+"""How a revision runs SQL: the same text is executed online and printed with `--sql`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 def run(sql: str) -> None:
     """Execute `sql`, one or more statements that each end in a semicolon.
 
-    The driver gets no parameters, so that neither it nor SQLAlchemy looks for placeholders in it.
+    There are no parameters, so that neither the driver nor SQLAlchemy looks for placeholders (`%`, `:`) in the text.
     """
     if context.is_offline_mode():
         context.get_context().impl.static_output(sql.strip())
@@ -39,9 +39,9 @@ def run(sql: str) -> None:
 
 
 def run_file(name: str) -> None:
-    """Execute `sql/<name>.sql`, `flags/bucket_v01`, say.
+    """Execute `sql/<name>.sql`; a name is `flags/bucket_v01`, for example.
 
-    Where it says `-- include flags/who_asks`, `sql/flags/who_asks_part.sql` stands instead.
+    A line `-- include flags/who_asks` in it is replaced by the file `sql/flags/who_asks_part.sql`.
     """
     run(_expanded(_read(name)))
 
@@ -55,10 +55,10 @@ def take_its_time() -> None:
 
 
 def run_alone(query: str) -> None:
-    """Execute, each outside of a transaction, the statements that `query` finds.
+    """Execute the statements that `query` returns, each outside of a transaction.
 
-    That commits what the revision has done so far: all of it has to be such that it may be run again. With `--sql`
-    nothing runs alone; the script ends with the list of these statements.
+    This commits what the revision has done so far, which therefore has to be repeatable. With `--sql` nothing runs
+    alone: the script ends with the list of these statements.
     """
     if context.is_offline_mode():
         return
@@ -67,7 +67,7 @@ def run_alone(query: str) -> None:
     if not statements:
         return
     with context.get_context().autocommit_block():
-        # A transaction pooler would keep the setting for others, and not for us.
+        # A transaction pooler would keep the setting for its other clients, and not for us.
         raw: Any = context.get_bind().connection.driver_connection
         raw.patience = None
         has_session = raw.prepare_threshold is not None
@@ -81,8 +81,8 @@ def run_alone(query: str) -> None:
                 run("reset search_path; reset statement_timeout; reset lock_timeout;")
 
 
-def _expanded(text: str) -> str:
-    return _INCLUDE.sub(lambda found: indent(_expanded(_read(f"{found[2]}_part")).strip(), found[1]), text)
+def _expanded(sql: str) -> str:
+    return _INCLUDE.sub(lambda include: indent(_expanded(_read(f"{include[2]}_part")).strip(), include[1]), sql)
 
 
 def _read(name: str) -> str:
@@ -93,7 +93,7 @@ def is_allowed(name: str) -> bool:
     """Tell whether the operator allowed something by name: `alembic -x <name>=yes …`.
 
     Raises:
-        MontoitError: the answer is no yes, or it is for something that nobody asks.
+        MontoitError: the answer is not `yes`, or the word after `-x` is unknown.
 
     """
     answers = context.get_x_argument(as_dictionary=True)
@@ -107,7 +107,7 @@ def is_allowed(name: str) -> bool:
 def refuse_to_lose_rows() -> None:
     """Stop a schema downgrade while a table holds any row other than an unmodified seed.
 
-    Nothing is asked where the operator allowed it by name: `alembic -x allow-data-loss=yes downgrade …`.
+    It does not look if the operator allowed the loss by name: `alembic -x allow-data-loss=yes downgrade …`.
 
     Raises:
         MontoitError: naming the tables, their row counts and the command that would go on.
@@ -129,12 +129,12 @@ def refuse_to_lose_rows() -> None:
 
 
 def copy_values(connection: Connection, values: Mapping[str, str]) -> None:
-    """Send credentials to `montoit.given_credentials`: by COPY, which no log shows.
+    """Send credentials to `montoit.given_credentials`, by COPY, whose data no log shows.
 
-    The binary format, since an error would quote a line of text.
+    In the binary format: an error in the text format would quote the line.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: they were not received; its message has no part of them.
+        sqlalchemy.exc.DBAPIError: the server did not take them; the message holds no value.
 
     """
     statement = "copy montoit.given_credentials from stdin (format binary)"
@@ -144,19 +144,19 @@ def copy_values(connection: Connection, values: Mapping[str, str]) -> None:
             for row in values.items():
                 copy.write_row(row)
     except psycopg.Error as error:
-        # As SQLAlchemy raises them, for whoever tries again; without the message, which may quote a row.
+        # As SQLAlchemy raises it, so that a lock is retried; without the message, which may quote a row.
         withheld = type(error)(f"les identifiants n'ont pas été reçus (SQLSTATE {error.sqlstate or 'inconnu'})")
         raise DBAPIError.instance(statement, None, withheld, psycopg.Error) from None
 
 
-def refuse_missing_vault(connection: Connection, order: InTouchSettings) -> None:
-    """Refuse the Vault as a store where the database has none.
+def refuse_missing_vault(connection: Connection, settings: InTouchSettings) -> None:
+    """Refuse to store credentials in the Vault of a database that has none.
 
     Raises:
         SettingsError: `MONTOIT_CREDENTIAL_STORE` is `vault` and the database has no Vault.
 
     """
-    if order.credential_store != "vault":
+    if settings.credential_store != "vault":
         return
     if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
         problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"

@@ -1,7 +1,7 @@
 """What the lasting words mean in every release: `head`, `-1`, `schema@head`, `intouch@head`.
 
-There are two branches (see `revisions`), so Alembic knows two heads, for which it refuses `head` and takes any one for
-`-1`. Here these words get one meaning, whatever schema has been released since:
+There are two branches (see `revisions`), so that Alembic knows two heads: it refuses the word `head`, and `-1` may be
+either branch. Here each word gets one meaning, whatever schema has been released since:
 
 upgrade      head           the whole schema, then InTouch on
              schema@head    the whole schema; InTouch stays as it is
@@ -40,16 +40,16 @@ RELATIVE = re.compile(r"[+-]\d+$")
 class Words:
     """Stands in for the function by which an Alembic command chooses its steps.
 
-    `read` returns what the database says of InTouch: on or off is decided by the data, not by the version table. With
-    `--sql` there is no database to ask, and `read` is None.
+    `read_state` returns what the database says of InTouch: the data decide whether it is on, not the version table.
+    It is None if there is no database to ask (`--sql`).
     """
 
-    def __init__(self, migration: MigrationContext, read: Callable[[], InTouchState] | None) -> None:
+    def __init__(self, migration: MigrationContext, read_state: Callable[[], InTouchState] | None) -> None:
         """Take the place of the command's own function."""
-        self._alembics = migration.opts["fn"]
-        self.verb: str = self._alembics.__name__  # tied to its command: `downgrade head` is no activation
+        self._alembics_function = migration.opts["fn"]
+        self.verb: str = self._alembics_function.__name__  # a word depends on it: `downgrade head` is no activation
         self._migration = migration
-        self._read = read
+        self._read_state = read_state
         self.tree = Tree(migration.opts["script"])
         migration.opts["fn"] = self
         migration._migrations_fn = self  # type: ignore[assignment]  # noqa: SLF001 -- a test fails when the name is gone
@@ -61,12 +61,12 @@ class Words:
             MontoitError: the word does not mean anything here; the message says what to type.
 
         """
-        self.tree.script.get_revisions(tuple(heads))  # Alembic's own message where the database is newer
-        own = self._own_steps(tuple(heads))
-        if own is not None:
-            return own
+        self.tree.script.get_revisions(tuple(heads))  # raises for a database that is newer
+        steps = self._steps_of_lasting_word(tuple(heads))
+        if steps is not None:
+            return steps
         try:
-            return list(self._alembics(tuple(heads), self._migration) or ())
+            return list(self._alembics_function(tuple(heads), self._migration) or ())
         except AssertionError:
             raise MontoitError(
                 f"« {self._destination} » n'a pas de sens depuis la révision {listed(heads) or 'aucune'} : rien n'a "
@@ -75,16 +75,16 @@ class Words:
 
     @property
     def _destination(self) -> str:
-        given = self._migration.opts.get("destination_rev")
-        return given if isinstance(given, str) else ", ".join(given or ())
+        destination = self._migration.opts.get("destination_rev")
+        return destination if isinstance(destination, str) else ", ".join(destination or ())
 
     @property
     def is_relative(self) -> bool:
-        """Whether the destination is counted from the current revision, which a first attempt has moved."""
+        """Whether the destination is counted from the current revision, which a first attempt may have changed."""
         return bool(RELATIVE.search(self._destination)) and self._destination not in {"-1", f"{INTOUCH}@-1"}
 
-    def _own_steps(self, heads: tuple[str, ...]) -> list[Step] | None:
-        """Return the steps where the word is one of ours, else None."""
+    def _steps_of_lasting_word(self, heads: tuple[str, ...]) -> list[Step] | None:
+        """Return the steps of a lasting word; None for any other destination."""
         match self.verb:
             case "upgrade":
                 return self._upgrade(heads, self._destination)
@@ -93,8 +93,8 @@ class Words:
             case "do_stamp":
                 return self._stamp(heads, self._destination)
             case "retrieve_migrations" if {s.revision for s in self.tree.schema()} <= self.tree.applied(heads):
-                # The models are compared with the schema, which is whole while InTouch is off, too.
-                return list(self._alembics(tuple(self.tree.script.get_heads()), self._migration))
+                # The models are compared with the schema, which is complete even while InTouch is off.
+                return list(self._alembics_function(tuple(self.tree.script.get_heads()), self._migration))
         return None
 
     def _upgrade(self, heads: tuple[str, ...], to: str) -> list[Step] | None:
@@ -126,7 +126,7 @@ class Words:
         return None
 
     def _below(self) -> set[str]:
-        """Return the activation's parent where the schema has not forked: it is no head of its own then."""
+        """Return the activation's parent unless the schema has forked: without a fork it is no head of its own."""
         return set() if self.tree.has_schema_branch else {self.tree.fork}
 
     def _schema_steps(self, heads: tuple[str, ...], to: str | None) -> list[Step]:
@@ -140,13 +140,13 @@ class Words:
         """Return the activation, unless InTouch is on already.
 
         Raises:
-            RefusedError: some services are off, and the order is not one that completes them.
+            RefusedError: some services are off, and the word is not the one that completes them.
 
         """
         activation = self.tree.activation
         if activation.revision not in heads:
             return [self._step(activation)]
-        services = self._read().services if self._read is not None else ()
+        services = self._read_state().services if self._read_state is not None else ()
         off = [service for service in services if not service.is_enabled]
         if not off:
             return []
@@ -164,17 +164,17 @@ class Words:
         return [self._correct(heads, is_on=False), self._step(activation)]
 
     def _switch_off(self, heads: tuple[str, ...]) -> list[Step]:
-        """Return the rollback; nothing where the data say that InTouch is off, and the version table does not object.
+        """Return the rollback; nothing if both the data and the version table say that InTouch is off.
 
         Raises:
-            RefusedError: services are on, and the schema that could switch them off is not there.
+            RefusedError: services are on, and the schema that could switch them off is incomplete.
 
         """
         activation = self.tree.activation
         rollback = self._step(activation, is_upgrade=False)
         if activation.revision in heads:
             return [rollback]
-        state = self._read() if self._read is not None else None
+        state = self._read_state() if self._read_state is not None else None
         if state is not None and state.has_foreign_flags:
             raise RefusedError(
                 "La table feature_flags de cette base n'est pas encore reprise : rien n'a été modifié. Ce qui y est "
@@ -190,13 +190,13 @@ class Words:
         return [self._correct(heads, is_on=True), rollback]
 
     def _correct(self, heads: tuple[str, ...], *, is_on: bool) -> Step:
-        """Return the step that makes the version table say what the data say, before they are changed."""
+        """Return the step that makes the version table agree with the data, before these are changed."""
         activation, fork = self.tree.activation.revision, self.tree.fork
-        alone = not (set(heads) - {activation, fork})  # otherwise the schema has a row of its own
+        one_row = not (set(heads) - {activation, fork})  # otherwise the branch `schema` has a row of its own
         revisions = self.tree.script.revision_map
         if is_on:
-            return StampStep(fork if alone else None, activation, True, not alone, revisions)  # noqa: FBT003
-        return StampStep(activation, fork if alone else None, False, not alone, revisions)  # noqa: FBT003
+            return StampStep(fork if one_row else None, activation, True, not one_row, revisions)  # noqa: FBT003
+        return StampStep(activation, fork if one_row else None, False, not one_row, revisions)  # noqa: FBT003
 
     def _one_schema_step_back(self, heads: tuple[str, ...]) -> list[Step]:
         """Return the downgrade of the newest revision of the schema that is applied.
@@ -217,7 +217,7 @@ class Words:
         return [self._step(schema[-1], is_upgrade=False)]
 
     def _stamps(self, heads: tuple[str, ...], wanted: set[str]) -> list[Step]:
-        """Return the steps that leave exactly the rows `wanted`."""
+        """Return the steps after which the version table holds exactly the rows `wanted`."""
         revisions = self.tree.script.revision_map
         return [
             *(StampStep(row, None, False, True, revisions) for row in sorted(set(heads) - wanted)),  # noqa: FBT003
@@ -226,23 +226,23 @@ class Words:
 
 
 def let_revisions_object(migration: MigrationContext) -> list[RevisionStep]:
-    """Let every revision of the plan object before the first one runs, and return the plan.
+    """Let every revision of the plan object before the first of them runs, and return the plan.
 
-    A revision that can tell beforehand that it will not go through has a `before_upgrade` or
-    `before_downgrade` function.
+    A revision objects by an error of its function `before_upgrade` or `before_downgrade`, which looks for what would
+    make the revision fail.
     """
-    steps = planned(migration)
+    steps = planned_steps(migration)
     objections = [
         getattr(step.revision.module, "before_upgrade" if step.is_upgrade else "before_downgrade", None)
-        for step in reversed(steps)  # a script begins with the values that have to be filled in
+        for step in reversed(steps)  # the activation's first: at the top of a script stand the values to be filled in
     ]
-    for objection in dict.fromkeys(objections):  # several revisions share one
+    for objection in dict.fromkeys(objections):  # several revisions share a function: it runs once
         if objection is not None:
             objection()
     return steps
 
 
-def planned(migration: MigrationContext) -> list[RevisionStep]:
+def planned_steps(migration: MigrationContext) -> list[RevisionStep]:
     """Return the revisions that an upgrade or a downgrade will go through; none for `stamp`."""
     heads = () if migration.purge else migration.get_current_heads()
     steps = migration.opts["fn"](heads, migration)

@@ -1,4 +1,4 @@
-"""Who is in a flag's rollout, and what the database answers."""
+"""Feature flags: a user's bucket, and the answers of the database."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ BUCKETS = 10_000
 
 
 def bucket(flag_key: str, user_id: UUID) -> int:
-    """Return a user's place in a flag's rollout, 0 to 9999: in when it is below a hundred times the share in percent.
+    """Return a user's place in a flag's rollout, 0 to 9999.
 
-    The same as `montoit.bucket()` in the database, and as the vectors of tests/vectors/buckets.json.
+    The flag is on for users whose place is below a hundred times its share in percent.
+
+    `montoit.bucket()` in the database and the vectors of tests/vectors/buckets.json give the same number.
     """
     digest = sha256(f"{flag_key}:{user_id}".encode()).digest()
     return int.from_bytes(digest[:7], "big") % BUCKETS
 
 
 def is_enabled(connection: Connection, key: str, user_id: UUID | None = None) -> bool:
-    """Return whether the flag `key` is on for a user; None asks for the caller. False where there is no such flag.
+    """Return whether the flag `key` is on for a user; None asks for the caller. False if there is no such flag.
 
     Raises:
         sqlalchemy.exc.ProgrammingError: the caller may not ask for another user (SQLSTATE 42501).

@@ -1,4 +1,4 @@
-"""Changing the share of users that flags are served to."""
+"""`montoit-db rollout`: change the share of users that flags are served to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import path_of_others
 from montoit_db.deploy.locks import take_lock, who_blocks
-from montoit_db.display import number, shortened, shown
+from montoit_db.display import harmless, number, shortened
 from montoit_db.errors import RefusedError
+from montoit_db.intouch.catalogue import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """A flag's share of users, in percent, before and after; `roles` are those that it is limited to.
+    """A flag's share of users, in percent, before and after; `roles` are the roles that it is limited to.
 
-    `users_before` and `users_after` are estimates; None where no table of users can be read, or roles limit the flag.
+    `users_before` and `users_after` are estimates; None if no table of users can be read, or if roles limit the flag.
     """
 
     key: str
@@ -36,7 +37,7 @@ class Change(NamedTuple):
 
     @property
     def is_needed(self) -> bool:
-        """Whether the share becomes another one."""
+        """Whether the share differs."""
         return self.before != self.after
 
 
@@ -55,7 +56,7 @@ def plan(connection: Connection, share: int, keys: Sequence[str]) -> list[Change
 
 
 def _flags(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return the flags by key, or refuse those that a share would mean nothing for."""
+    """Return the flags by key; refuse flags that are unknown, off, or without credentials."""
     flags = {row.key: row for row in connection.exec_driver_sql(_FLAGS, {"keys": list(keys)})}
     problems = [f"  - {key} : {problem}" for key in dict.fromkeys(keys) if (problem := _problem(flags.get(key)))]
     if problems:
@@ -91,11 +92,11 @@ def _change(flag: Row[Any], share: int, users: int | None) -> Change:
 
 
 def _users(connection: Connection) -> int | None:
-    """Estimate how many users there are, by the planner's number of rows: nothing is counted, nor waited for."""
+    """Estimate the number of users by the planner's statistics: that counts nothing and waits for nothing."""
     return connection.exec_driver_sql(_USERS).scalar()
 
 
-# By the catalogue: to_regclass() is an error where the schema is closed to us.
+# Not by to_regclass(): that is an error if the role may not use the schema.
 _USERS = """
 select c.reltuples::bigint
 from pg_class as c
@@ -110,12 +111,13 @@ limit 1
 """
 
 
+_LABELS = {service.key: service.label for service in SERVICES}
 _WIDEST = 26  # characters of a name
 
 
 def described(changes: Sequence[Change]) -> str:
-    """Return what a person is told of a plan, in French, in 80 columns."""
-    names = {change.key: shortened(shown(change.name), _WIDEST) for change in changes}
+    """Return a plan in French, 80 columns wide; a service of InTouch's has its name of the catalogue."""
+    names = {change.key: shortened(harmless(_LABELS.get(change.key, change.name)), _WIDEST) for change in changes}
     widest = max(map(len, names.values()))
     lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
     for change in changes:
@@ -136,22 +138,24 @@ def described(changes: Sequence[Change]) -> str:
 
 def _whom(change: Change) -> str:
     if change.roles:
-        return f"parmi : {shortened(shown(', '.join(change.roles)), _WIDEST)}"
+        return f"parmi : {shortened(harmless(', '.join(change.roles)), _WIDEST)}"
     if change.users_before is None or not change.is_needed:
         return ""
     return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"
 
 
-_LOCK = "select from public.feature_flags where key = any(%(keys)s) order by key for update"
-_UPDATE = "update public.feature_flags set rollout_percentage = %(share)s where key = any(%(keys)s)"
-_DONE = "select count(*) from public.feature_flags where key = any(%(keys)s) and rollout_percentage = %(share)s"
+_LOCK_FLAGS = "select from public.feature_flags where key = any(%(keys)s) order by key for update"
+_SET_SHARE = "update public.feature_flags set rollout_percentage = %(share)s where key = any(%(keys)s)"
+_COUNT_CHANGED = (
+    "select count(*) from public.feature_flags where key = any(%(keys)s) and rollout_percentage = %(share)s"
+)
 
 
 def apply(connection: Connection, changes: Sequence[Change], reason: str, settings: DeploymentSettings) -> None:
-    """Carry out what `plan` returned, in one transaction, and commit; history keeps `reason` and the database role.
+    """Carry out a plan in one transaction, and commit; the history keeps `reason` and the database role.
 
     Raises:
-        RefusedError: a flag is no longer as the plan has it, somebody holds a lock on it, or a trigger had other plans.
+        RefusedError: a flag has changed since the plan, somebody holds a lock on it, or a trigger undid the change.
 
     """
     before = {change.key: change.before for change in changes if change.is_needed}
@@ -161,17 +165,17 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     try:
         take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
         connection.exec_driver_sql("select set_config('montoit.reason', %(reason)s, true)", {"reason": reason})
-        if len(connection.exec_driver_sql(_LOCK, values).all()) != len(before):
+        if len(connection.exec_driver_sql(_LOCK_FLAGS, values).all()) != len(before):
             raise RefusedError(
                 "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "
                 "leur propriétaire (sur Supabase : postgres)."
             )
-        found = _flags(connection, list(before))
-        if {key: flag.rollout_percentage for key, flag in found.items()} != before:
+        flags = _flags(connection, list(before))
+        if {key: flag.rollout_percentage for key, flag in flags.items()} != before:
             raise RefusedError("Un des flags a changé entre-temps, rien n'a été modifié. Relancez la commande.")
         with path_of_others(connection):
-            connection.exec_driver_sql(_UPDATE, values)
-        if connection.exec_driver_sql(_DONE, values).scalar_one() != len(before):
+            connection.exec_driver_sql(_SET_SHARE, values)
+        if connection.exec_driver_sql(_COUNT_CHANGED, values).scalar_one() != len(before):
             raise RefusedError(
                 "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
                 "déclencheur (trigger) ajouté à public.feature_flags."

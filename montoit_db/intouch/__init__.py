@@ -1,1 +1,1 @@
-"""InTouch as Mon Toit uses it: what there is to switch on, and how its state reads."""
+"""InTouch as Mon Toit uses it: services and credentials, their state, and how the state is shown."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Service(NamedTuple):
-    """A feature flag that switches one InTouch service; `label` is what operators read."""
+    """A feature flag that switches one InTouch service; `label` is the name that operators read."""
 
     key: str
     label: str

@@ -1,4 +1,4 @@
-"""InTouch's credentials after the activation: are they the environment's, and put them right."""
+"""InTouch's credentials after the activation: compare them with the environment's, and replace them."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ if TYPE_CHECKING:
     from montoit_db.settings import InTouchSettings
 
 
-def differing(connection: Connection, order: InTouchSettings) -> tuple[str, ...]:
-    """Return the names of the credentials that the database does not have as `order` has them."""
+def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, ...]:
+    """Return the names of the credentials whose stored values are not those of `settings`."""
     rows = connection.exec_driver_sql(
         "select key_name, value from montoit.read_credentials('intouch')"
         " where is_active and environment = %(environment)s",
-        {"environment": order.environment},
+        {"environment": settings.environment},
     )
     stored: dict[str, str] = {row[0]: row[1] for row in rows}
-    return tuple(sorted(name for name, value in order.credentials.items() if stored.get(name) != value))
+    return tuple(sorted(name for name, value in settings.credentials.items() if stored.get(name) != value))
 
 
-def rotate(connection: Connection, order: InTouchSettings, patience: float) -> tuple[str, ...]:
-    """Store the credentials of `order`, services staying as they are; return the names of those that changed.
+def rotate(connection: Connection, settings: InTouchSettings, patience: float) -> tuple[str, ...]:
+    """Store the credentials of `settings`, leave the services as they are, and return the names of those that changed.
 
     A deployment that is under way is waited for, `patience` seconds at the most. The caller commits. Secrets of the
     Vault keep their ids.
 
     Raises:
         RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.
-        SettingsError: the Vault is asked for and not there.
+        SettingsError: the Vault is asked for and the database has none.
 
     """
     take_lock(connection, patience)
     state = read(connection)
     if state.active_services == 0 or state.environment is None:
         raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
-    if state.environment != order.environment:
+    if state.environment != settings.environment:
         raise RefusedError(
-            f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {order.environment} : rien n'a été "
+            f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {settings.environment} : rien n'a été "
             "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
         )
-    refuse_missing_vault(connection, order)
+    refuse_missing_vault(connection, settings)
     connection.exec_driver_sql("select set_config('montoit.reason', 'montoit-db rotate', true)")
-    copy_values(connection, order.credentials)
+    copy_values(connection, settings.credentials)
     names = [credential.key_name for credential in CREDENTIALS]
     changed = connection.exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
         {
-            "environment": order.environment,
-            "store": order.credential_store,
-            "credentials": json.dumps({name: {} for name in names}),  # what each is was said by the activation
+            "environment": settings.environment,
+            "store": settings.credential_store,
+            "credentials": json.dumps({name: {} for name in names}),  # the activation has stored their descriptions
         },
     ).scalar_one()
     connection.exec_driver_sql(
         "select montoit.verify_credentials(%(environment)s, %(names)s)",
-        {"environment": order.environment, "names": names},
+        {"environment": settings.environment, "names": names},
     )
     return tuple(sorted(changed))

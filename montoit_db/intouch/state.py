@@ -17,7 +17,7 @@ EVERYONE = 100  # percent
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service as its feature flag has it.
+    """One service, according to its feature flag.
 
     `state` is active (everyone), partial (`rollout_percentage` percent of users), not_configured (on, but
     without credentials of its environment, so served to nobody), inactive, or missing (there is no flag).
@@ -41,10 +41,10 @@ class CredentialsState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InTouchState:
-    """InTouch as the database has it.
+    """InTouch, according to the database.
 
-    `revisions` are the rows of our version table. `environment` is None where no credential is active, or where both
-    environments have active ones. `has_foreign_flags`: the platform's own feature_flags is there, and not taken over.
+    `revisions` are the rows of `montoit.alembic_version`. `environment` is None if no credential is active, or if both
+    environments have active ones. `has_foreign_flags`: the platform's feature_flags is there, and not adopted yet.
     """
 
     revisions: tuple[str, ...]
@@ -61,7 +61,7 @@ class InTouchState:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is left to switch off: a service that is on, or a credential that is active."""
+        """Whether a rollback has anything to do: a service that is on, or a credential that is active."""
         return self.has_active_credentials or any(service.is_enabled for service in self.services)
 
     @property
@@ -70,9 +70,9 @@ class InTouchState:
         return self.credentials.configured == self.credentials.expected and self.active_services == len(self.services)
 
 
-# Tables that are not there yet, or not yet ours, hold nothing. A role that may not see every row gets an error
-# instead of an answer that looks like "nothing there".
-_OURS = """
+# A table that is missing, or not adopted yet, counts as empty. With row_security off, a role that may not see every row
+# gets an error instead of an answer that looks like "nothing there".
+_TABLES = """
 select
     set_config('row_security', 'off', true),
     to_regclass('montoit.alembic_version') is not null,
@@ -96,7 +96,7 @@ where key = any(%(keys)s)
 
 def read(connection: Connection) -> InTouchState:
     """Read the state from the database; works at any revision, on an empty database too."""
-    _, has_revisions, has_credentials, has_flags, has_table = connection.exec_driver_sql(_OURS).one()
+    _, has_revisions, has_credentials, has_flags, has_table = connection.exec_driver_sql(_TABLES).one()
     revisions: tuple[str, ...] = ()
     if has_revisions:
         rows = connection.exec_driver_sql("select version_num from montoit.alembic_version order by 1")
@@ -111,7 +111,7 @@ def read(connection: Connection) -> InTouchState:
         rows = connection.exec_driver_sql(_SERVICES, {"keys": [service.key for service in SERVICES]})
         flags = {row[0]: row[1:] for row in rows}
 
-    # Two active environments are one too many: callers would not know which credentials they get.
+    # With two active environments callers would not know which credentials they get.
     environment = next(iter(by_environment)) if len(by_environment) == 1 else None
     configured, in_vault = by_environment[environment] if environment else (0, 0)
     store = None if not configured else "vault" if in_vault == configured else "table"

@@ -1,4 +1,4 @@
-"""What operators are shown of InTouch's state: the guide's framed summary."""
+"""InTouch's state as operators see it: the guide's framed summary."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _service_line(service: ServiceState) -> str:
 
 
 def nothing_to_do(state: InTouchState, environment: str) -> str:
-    """Return what `upgrade` says where every revision is applied; `environment` is the one asked for."""
+    """Return what `upgrade` says if every revision is applied; `environment` is that of the settings."""
     lines = [f"Rien à faire : la base est déjà à la révision {', '.join(state.revisions)}."]
     if state.environment not in {None, environment}:
         lines.append(

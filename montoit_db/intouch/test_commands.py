@@ -50,7 +50,7 @@ _TESTS = (
 
 
 def test_commands(state: InTouchState, supabase_url: str | None) -> str:
-    """Return the guide's curl commands for the services that are on; empty where none is."""
+    """Return the guide's curl commands for the services that are on; empty if none is on."""
     on = {service.key for service in state.services if service.state in {"active", "partial"}}
     project = supabase_url or "https://YOUR_PROJECT.supabase.co"
     commands = [

@@ -19,7 +19,7 @@ CreatedAt = Annotated[datetime, mapped_column(server_default=text("now()"))]
 
 
 class Base(DeclarativeBase):
-    """The one declarative base; adopted tables and ours read alike through its naming convention."""
+    """The declarative base; its naming convention is PostgreSQL's own, which adopted tables have, too."""
 
     metadata = MetaData(
         schema="public",

@@ -1,4 +1,4 @@
-"""Feature flags, their history and the exceptions for single users."""
+"""Feature flags, their history, and overrides for single users."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class FeatureFlagHistory(Base):
     changed_by: Mapped[UUID | None] = mapped_column(comment="The JWT's user; null: nobody signed in.")
     actor: Mapped[str] = mapped_column(comment="Database role that made the change.")
     changed_at: Mapped[CreatedAt]
-    reason: Mapped[str | None] = mapped_column(comment="Why, where the author said so.")
+    reason: Mapped[str | None] = mapped_column(comment="Why; null: the author did not say.")
 
 
 class FeatureFlagOverride(Base):

@@ -1,4 +1,4 @@
-"""What was asked of InTouch and what came of it: one row a payment, an SMS or a WhatsApp message."""
+"""What was asked of InTouch and what it answered: one row for each payment, SMS or WhatsApp message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ServiceLog(Base):
     id: Mapped[UuidPk]
     user_id: Mapped[UUID | None] = mapped_column(comment="Whom it concerns; null: nobody signed in.")
     provider: Mapped[str] = mapped_column(server_default=text("'intouch'"))
-    partner_transaction_id: Mapped[str] = mapped_column(unique=True, comment="Our own reference.")
+    partner_transaction_id: Mapped[str] = mapped_column(unique=True, comment="Mon Toit's own reference.")
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     status_code: Mapped[int | None] = mapped_column(comment="InTouch's code; null: no answer yet.")
     status_message: Mapped[str | None] = mapped_column(comment="InTouch's words; null: no answer yet.")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from montoit_db.monitoring.read import Monitoring, Service
 
-_LABELS = 7  # as many days as a phone has room to name
+_LABELS = 7  # days that are named below a chart: a phone has room for so many
 
 
 def page(monitoring: Monitoring, alarms: Iterable[str] = ()) -> str:
-    """Return the page's HTML; `alarms` are lines to begin with.
+    """Return the page's HTML; it begins with the lines of `alarms`.
 
     Raises:
         MontoitError: the `html` extra is not installed.
@@ -116,7 +116,7 @@ def _chart(service: Service) -> str:
 
 
 def _without_scripts(root: Element) -> Element:
-    """Drop the script for tooltips: the numbers stand in the table."""
+    """Remove the script that shows tooltips: the numbers are in the table."""
     for parent in list(root.iter()):
         for script in [child for child in parent if str(child.tag).endswith("script")]:
             parent.remove(script)

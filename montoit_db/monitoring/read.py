@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from montoit_db.display import DASH, number, percent, shown
+from montoit_db.display import DASH, harmless, number, percent
 from montoit_db.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _FAILURES = 5  # the latest ones, of all logs together
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One log on one day of Abidjan's; `amount` in FCFA, None where the log has none."""
+    """One log on one day (Abidjan's time); `amount` is in FCFA, None if the log has no amounts."""
 
     date: date
     total: int
@@ -33,7 +33,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One log over the days asked for, newest first."""
+    """One log over some days, the newest first."""
 
     label: str
     days: tuple[Day, ...]
@@ -55,7 +55,7 @@ class Service:
 
     @property
     def amount(self) -> int | None:
-        """Add up what was asked for, in FCFA; None where the log has no amounts."""
+        """Add up what payers were asked for, in FCFA; None if the log has no amounts."""
         amounts = [day.amount for day in self.days if day.amount is not None]
         return sum(amounts) if amounts else None
 
@@ -72,7 +72,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class FailureRate:
-    """Payments of the last 24 hours; `percent` failed, None where there were none."""
+    """Payments of the last 24 hours; `percent` of them failed, None if there were none."""
 
     total: int
     failed: int
@@ -81,7 +81,7 @@ class FailureRate:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that failed, at an hour of Abidjan's, in InTouch's words; phone numbers are masked."""
+    """A payment or message that failed; `at` is Abidjan's time, `message` InTouch's words, phone numbers masked."""
 
     at: datetime
     service: str
@@ -92,7 +92,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """Everything that `montoit-db monitor` shows; `at` is when it was read, Abidjan's time."""
+    """Everything that `montoit-db monitor` shows; `at` is the time of reading, Abidjan's."""
 
     at: datetime
     services: tuple[Service, ...]
@@ -114,7 +114,7 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
         sqlalchemy.exc.ProgrammingError: the role may not see every row.
 
     """
-    # A role that may not see every row gets an error instead of fewer rows.
+    # With row_security off, a role that may not see every row gets an error instead of fewer rows.
     _, ready, at = connection.exec_driver_sql(_READY).one()
     if not ready:
         raise RefusedError("Cette base n'a pas encore les vues de surveillance. Lancez : alembic upgrade schema@head")
@@ -138,7 +138,7 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
                 LOGS[row.log],
                 masked(row.phone_number or ""),
                 row.status_code,
-                without_phone_numbers(shown(row.message or "")),
+                without_phone_numbers(harmless(row.message or "")),
             )
             for row in failures
         ),
@@ -165,7 +165,7 @@ _LATEST_OF_ALL = " union all ".join(_LATEST.format(log=log) for log in LOGS) + "
 
 
 def masked(number: str) -> str:
-    """Return a phone number with its middle hidden, however it is written: +225 07 01 02 03 04 is +22507••••••04."""
+    """Return a phone number, in any spelling, with its middle hidden: +225 07 01 02 03 04 becomes +22507••••••04."""
     digits = re.sub(r"\D", "", number)
     shown_first = max(0, len(digits) - 8)
     hidden = "•" * max(0, len(digits) - shown_first - 2)
@@ -173,11 +173,11 @@ def masked(number: str) -> str:
 
 
 def without_phone_numbers(text: str) -> str:
-    """Return `text` with the middle of each phone number in it hidden: Ivorian ones, and eight digits in a row."""
-    return _PHONE_NUMBER.sub(lambda found: masked(found[0]), text)
+    """Return `text` with the middle of phone numbers hidden: Ivorian numbers, and any eight digits in a row."""
+    return _PHONE_NUMBER.sub(lambda match: masked(match[0]), text)
 
 
-# Between two digits of a number stands at most a bracket, a space of any kind and another bracket, say.
+# What may stand between two digits of a number: at most three characters, `) (` for example.
 _APART = r"[^\w,;:]{0,3}"
 _PHONE_NUMBER = re.compile(
     rf"(?:(?:\+|00)?2{_APART}2{_APART}5{_APART})?0{_APART}[157](?:{_APART}\d){{6,8}}(?!\d)|\+?\d{{8,}}"
@@ -185,7 +185,7 @@ _PHONE_NUMBER = re.compile(
 
 
 class Column(NamedTuple):
-    """A column of a service's table, as it is shown: a cell for each day."""
+    """A column of a service's table as text, with a cell for each day."""
 
     header: str
     total: str
@@ -193,7 +193,7 @@ class Column(NamedTuple):
 
 
 def columns(service: Service) -> list[Column]:
-    """Return the table of a service; amounts only where its log has them."""
+    """Return the table of a service, with amounts if its log has them."""
     rate = percent(percentage(service.failed, service.total))
     table = [
         Column("Jour", "Total", [f"{day.date:%d/%m}" for day in service.days]),
@@ -210,12 +210,12 @@ def columns(service: Service) -> list[Column]:
 
 
 def percentage(part: int, whole: int) -> float | None:
-    """Return `part` of `whole` in percent; None of nothing."""
+    """Return `part` of `whole` in percent; None if `whole` is 0."""
     return 100 * part / whole if whole else None
 
 
 def alarms(monitoring: Monitoring, max_failure_rate: float | None, max_cost: int | None) -> list[str]:
-    """Return what to say, in French, of each threshold that is passed; a rate that is unknown passes none.
+    """Return a message in French for each threshold that is passed; an unknown rate passes none.
 
     `max_failure_rate` is in percent of the payments of 24 hours, `max_cost` in FCFA over 30 days.
     """

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from montoit_db.monitoring.read import Day, Monitoring, Service
 
-NARROW = 60  # columns, below which there is no room for bars
+NARROW = 60  # columns; on a narrower terminal there is no room for bars
 _SUCCEEDED, _FAILED, _UNDER_WAY = "█", "▓", "░"
 
 
 def rendered(monitoring: Monitoring, width: int | None = None, *, colours: bool = False) -> str:
-    """Return the tables, `width` columns wide, or as wide as the terminal."""
+    """Return the tables, `width` columns wide (None: as wide as the terminal)."""
     out = StringIO()
-    # Nothing of what the database says is markup.
+    # Text from the database is never taken for markup.
     console = Console(
         file=out, width=width, markup=False, emoji=False, highlight=False, force_terminal=colours, legacy_windows=False
     )
@@ -37,7 +37,7 @@ def rendered(monitoring: Monitoring, width: int | None = None, *, colours: bool 
 
 
 class _Bar:
-    """One day against the busiest: what succeeded, what failed, and what is under way."""
+    """A bar of one day, as long as its share of the busiest day: succeeded, failed, under way."""
 
     def __init__(self, day: Day, most: int) -> None:
         self._day = day

@@ -1,5 +1,5 @@
--- What only an adopted api_keys needs: credentials of ours that get what the table asks for of every row, and the columns
--- that the platform's admin page writes.
+-- What only an adopted api_keys needs: triggers that fill in the columns of the platform's that may not be null, and the
+-- right to the columns that its admin page writes.
 do $$
 begin
     if not exists (select from montoit.adopted_tables where table_name = 'api_keys') then

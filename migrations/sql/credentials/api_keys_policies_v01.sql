@@ -1,4 +1,4 @@
--- A row that carries a value is for the service role alone. Administrators see and switch the others.
+-- A row that holds a value is for the service role alone. Administrators see the other rows, and switch them.
 create policy "administrators read" on public.api_keys
     for select to authenticated using (key_value is null and (select montoit.is_admin()));
 create policy "administrators switch" on public.api_keys

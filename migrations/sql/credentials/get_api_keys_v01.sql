@@ -1,6 +1,7 @@
--- A service's credentials as {key_name: value}: active ones, of its active environment (production where both
--- are active); null where it has none. In an adopted table a service may have all of them in one document, `keys`, in a row
--- without a key_name; ours win, and where all of ours are inactive, which is what a rollback leaves, the service has none.
+-- A service's active credentials as {key_name: value}, of its active environment (sandbox if both are active); null if it
+-- has none. An adopted table also has the platform's rows: one for each service, without a key_name, with all of its
+-- credentials in the column `keys`. Rows with a key_name win over it; if all of these are inactive, as after a rollback,
+-- the service has no credentials.
 -- Called by Edge Functions with the service role: rpc('get_api_keys').
 create or replace function public.get_api_keys(service text)
 returns jsonb
@@ -31,8 +32,8 @@ begin
         where c.is_active and c.value is not null and c.environment = active_environment;
     end if;
 
-    -- Once a minute, never waiting for a row that somebody else holds, and nothing that the caller would miss: on a
-    -- read-only server, or where a trigger of somebody else fails, the credentials are read all the same.
+    -- At most once a minute, without waiting for a row that somebody has locked. A failure is ignored: the credentials can
+    -- also be read on a read-only server, or while a trigger of somebody else fails.
     if exists (
         select from public.api_keys as k
         where k.service_name = get_api_keys.service and k.is_active

@@ -1,6 +1,6 @@
--- Takes the values of credentials by COPY, which no log and no statistic shows, and keeps each in the transaction's
--- setting montoit.<key_name>. Nothing is written to a table. An assignment, since a query would have a plan, and a plan
--- that is logged (auto_explain) shows its constants.
+-- Takes the values of credentials by COPY, whose data no log and no statistic shows, and keeps each in the transaction's
+-- setting montoit.<key_name>. Nothing is written to a table. The trigger assigns (:=) instead of running a query: a query
+-- has a plan, and a plan that is logged (auto_explain) shows its constants.
 create or replace view montoit.given_credentials (key_name, value) with (security_invoker = true) as
 select null::text, null::text where false;
 

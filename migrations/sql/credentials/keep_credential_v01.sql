@@ -1,5 +1,5 @@
--- Trigger of an adopted api_keys: a credential of ours gets what the table asks for of every row, and stays in its
--- environment, which administrators may change for the platform's own rows.
+-- Trigger of an adopted api_keys, for rows with a key_name: fills in the platform's columns that may not be null, and
+-- keeps the environment, which administrators may change on the platform's own rows.
 create or replace function montoit.keep_credential()
 returns trigger
 language plpgsql

@@ -1,4 +1,4 @@
--- Raises an error about credentials again, with nothing of the row: its message may quote one.
+-- Raises an error about credentials again, without its message, which may quote a row.
 create or replace function montoit.raise_without_values(state text, constraint_of text, table_of text)
 returns void
 language plpgsql
@@ -6,7 +6,7 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-    -- Only names that exist; whoever raised the error may have put anything there.
+    -- Only names that exist are shown: a trigger can raise an error with any text as the name.
     raise exception using
         errcode = state,
         message = format(

@@ -1,5 +1,5 @@
--- The stored credentials of a service with their values, wherever these are kept. Runs as the caller, who needs
--- the rights on api_keys and on the Vault.
+-- The stored credentials of a service with their values, from api_keys or from the Vault. Runs as the caller, who needs
+-- rights on both.
 create or replace function montoit.read_credentials(service text)
 returns table (id uuid, key_name text, environment text, is_active boolean, secret_id uuid, value text)
 language plpgsql

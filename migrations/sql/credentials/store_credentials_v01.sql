@@ -1,15 +1,15 @@
 -- Stores InTouch's credentials as the active ones of one environment, deactivates the other environment's, and returns
 -- the names whose values changed.
 --
--- credentials says what each is: {"<key_name>": {metadata}}. Its value is in the transaction's setting
+-- credentials describes each of them: {"<key_name>": {metadata}}. The value is in the transaction's setting
 -- montoit.<key_name>, and the endpoint in montoit.base_url: see given_credentials.
 --
--- target_store is table, vault, or auto: the Vault where it is installed. Every value of InTouch ends up in the
--- same store, those of the other environment too, and a secret of the Vault keeps its id.
+-- target_store is table, vault, or auto: the Vault if it is installed. All values of InTouch end up in the same store,
+-- those of the other environment, too, and a secret of the Vault keeps its id.
 --
--- Whatever fails, an operator's own constraint or trigger included, is raised again without the message, which may
--- quote the row. A value that is missing fails, too: to a session that was used before, its setting is an empty text.
--- Generic plans only: one that is made for a value shows it, where plans are logged.
+-- Every error, also of a constraint or trigger of the operator's, is raised again without its message, which may quote the
+-- row. A missing value is an error, too: its setting is unset, or empty if the session has set it before.
+-- Generic plans only: a plan that is made for a value shows it in a log of plans.
 create or replace function montoit.store_credentials(target_environment text, target_store text, credentials jsonb)
 returns text[]
 language plpgsql

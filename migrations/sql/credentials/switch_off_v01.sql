@@ -1,7 +1,7 @@
--- Switches InTouch off: seven services off, every credential inactive, values kept. History keeps `why`. This is the
--- rollback: `alembic downgrade -1` calls it, and so may an operator in an SQL editor.
+-- The rollback: seven services off, every credential inactive, values kept; the history keeps `why`.
+-- `alembic downgrade -1` calls it, and an operator may, in an SQL editor.
 --
--- Reads both back, and fails without quoting a row of api_keys, as store_credentials does.
+-- Reads services and credentials back. Its errors quote no row of api_keys, as those of store_credentials.
 create or replace function montoit.switch_off(why text)
 returns void
 language plpgsql

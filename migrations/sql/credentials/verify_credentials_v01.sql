@@ -1,6 +1,6 @@
--- Reads InTouch's credentials back after they were stored: those of `names`, as active ones of one environment, each with
--- the value in the transaction's setting montoit.<name>; and none of another environment. Then forgets the values:
--- whatever runs next needs none, least of all a trigger of somebody else.
+-- Reads InTouch's credentials back after they were stored: `names` have to be active in the ordered environment, each with
+-- the value in the transaction's setting montoit.<name>, and none may be active in the other environment. Then empties
+-- these settings: nothing that runs later needs them, and a trigger of somebody else could read them.
 create or replace function montoit.verify_credentials(ordered_environment text, names text[])
 returns void
 language plpgsql

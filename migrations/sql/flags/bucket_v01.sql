@@ -1,5 +1,5 @@
--- A user's place in a flag's rollout, 0 to 9999: the first seven bytes of SHA-256 over `<flag>:<user>`, which
--- stay positive in a bigint. Salted by the flag, so that two flags at 50 % choose different halves.
+-- A user's place in a flag's rollout, 0 to 9999: the first seven bytes of SHA-256 over `<flag>:<user>` (eight could be
+-- negative as a bigint). The flag is in it, so that two flags at 50 % reach different halves of the users.
 create or replace function montoit.bucket(flag_key text, user_id uuid)
 returns integer
 language plpgsql

@@ -1,5 +1,5 @@
--- The platform's 39 flags as a fresh database gets them. Fifteen of them are enabled for everyone, which the
--- platform writes as a share of 0: here an enabled flag is seeded at 100.
+-- The platform's 39 flags as a fresh database gets them. Fifteen are enabled for everyone: the platform writes that as a
+-- share of 0, and this seed as 100.
 create or replace view montoit.feature_flag_seed with (security_invoker = true) as
 select * from (values
     ('ab_testing', 'advanced', 'A/B Testing', false, false, 'production', 50),

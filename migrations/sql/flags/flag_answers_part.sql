@@ -1,5 +1,5 @@
--- What every flag answers asked_user. The one place where the order of the rules stands, and the bucket of
--- montoit.bucket() spelt out: a function called for each flag costs more than all the rest.
+-- The answer of every flag for asked_user. The order of the rules stands only here. The last rule repeats the expression of
+-- montoit.bucket(): calling a function for each flag would cost more than all the rest.
 select
     flag.key,
     case

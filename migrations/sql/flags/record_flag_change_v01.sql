@@ -1,5 +1,6 @@
--- Trigger: writes the history of a flag for every writer, whoever may or may not write history directly.
--- The author says why in montoit.reason (set_config, local), over the API in the header x-montoit-reason.
+-- Trigger: writes a flag's history for every writer, also for those who may not write to the history themselves.
+-- The author gives a reason in the setting montoit.reason (set_config, local), or over the API in the header
+-- x-montoit-reason.
 create or replace function montoit.record_flag_change()
 returns trigger
 language plpgsql
@@ -28,7 +29,7 @@ begin
                 null; -- headers that are not JSON give no reason
         end;
     end if;
-    -- Who: as montoit.current_user_id() and caller_role() say, without calling them where nobody signed in.
+    -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
         (feature_flag_id, flag_key, action, previous_value, new_value, changed_by, actor, reason)
     values (

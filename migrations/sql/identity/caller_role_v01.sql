@@ -1,4 +1,4 @@
--- The database role that asks, whatever function it asks through: `role` is untouched by security definer.
+-- The database role of the caller, also inside a security definer function, which does not change the setting `role`.
 create or replace function montoit.caller_role()
 returns text
 language plpgsql

@@ -1,4 +1,4 @@
--- The signed-in user; null for nobody, and a `sub` that is no uuid is nobody.
+-- The signed-in user; null if nobody signed in, or if the JWT's `sub` is not a uuid.
 create or replace function montoit.current_user_id()
 returns uuid
 language plpgsql

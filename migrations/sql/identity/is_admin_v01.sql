@@ -1,5 +1,5 @@
--- Whether the caller is an administrator: by app_metadata, which only the server writes, or by name.
--- Never by user_metadata or profiles.user_type, which users write themselves.
+-- Whether the caller is an administrator: by app_metadata.role in the JWT, which only the server writes, or by a row of
+-- montoit.administrators. Never by user_metadata or profiles.user_type, which users write themselves.
 create or replace function montoit.is_admin()
 returns boolean
 language plpgsql

@@ -1,4 +1,4 @@
--- The caller's JWT as PostgREST hands it on; null where it is unset, empty or not a JSON object.
+-- The caller's JWT as PostgREST passes it on; null if it is unset, empty or not a JSON object.
 create or replace function montoit.jwt_claims()
 returns jsonb
 language plpgsql

@@ -1,6 +1,6 @@
--- Raises MT001 while a table of ours holds any row other than an unmodified seed, and names each with its
--- count. Looks for one row first; counts only to refuse. Tables that do not exist hold nothing, and one whose
--- revision is not there yet is not ours; of one that was there before us, only what we put there is lost.
+-- Raises MT001 while a table of the package's holds a row that is not an unmodified seed; names each table and its count.
+-- Looks for a single row first, and counts only to refuse. A table that is missing, or whose revision is not applied, holds
+-- nothing of the package's; of an adopted table only the rows that the package wrote would be lost.
 create or replace function montoit.refuse_to_lose_rows()
 returns void
 language plpgsql
@@ -20,7 +20,7 @@ begin
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
         'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
     ] loop
-        -- Ours from the moment that the revision of the table has put something of its own beside it.
+        -- The table's revision is applied if an object that it creates is there.
         continue when to_regclass(table_name) is null or case
             when table_name like '%.feature_flag%' then to_regclass('montoit.feature_flag_seed')::text
             when table_name = 'public.api_keys' then to_regclass('montoit.given_credentials')::text
@@ -37,7 +37,7 @@ begin
         continue when own_rows = 'false';
         rows_of := format('from %s as t where (%s)', table_name, own_rows);
         if table_name = 'public.feature_flag_history' then
-            -- That of an adoption's own change of shares is no loss.
+            -- The adoption's own change of a share is no loss.
             rows_of := rows_of || ' and reason is distinct from ''montoit_db: adoption''';
         elsif table_name = 'public.feature_flags' then
             rows_of := rows_of || ' and not exists (

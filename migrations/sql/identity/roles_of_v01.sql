@@ -1,5 +1,5 @@
--- The roles that a user holds, for feature_flags.allowed_roles: targeting, not security. The platform's own role tables
--- count where they are; profiles.user_type does not, which users write themselves.
+-- The roles that a user holds, for feature_flags.allowed_roles: for targeting, not for security. The platform's own tables
+-- of roles count if they exist; profiles.user_type does not count, since users write it themselves.
 create or replace function montoit.roles_of(target_user uuid)
 returns text[]
 language plpgsql

@@ -1,4 +1,5 @@
--- Trigger: stamps a row that changes, byte by byte: a type of an adopted table need not know what is equal.
+-- Trigger: sets updated_at if the row changes. Compares bytes (*<>): a column of an adopted table may have a type without
+-- an operator for equality.
 create or replace function montoit.touch_updated_at()
 returns trigger
 language plpgsql

@@ -1,4 +1,4 @@
--- Drops the logs' indexes, but for those that an adopted table had before us.
+-- Drops the logs' indexes, except those that an adopted table had already.
 do $$
 declare
     index_name text;

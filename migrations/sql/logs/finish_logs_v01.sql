@@ -1,4 +1,4 @@
--- Does for the small logs what they still lack.
+-- Builds and validates what the small logs still lack.
 do $$
 declare
     part record;

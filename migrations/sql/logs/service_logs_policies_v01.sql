@@ -1,4 +1,4 @@
--- Users read their own lines, administrators all of them; the service writes.
+-- Users read their own rows, administrators all rows; the service writes.
 create policy "users read their own" on public.payment_logs
     for select to authenticated
     using (user_id = (select montoit.current_user_id()) or (select montoit.is_admin()));

@@ -1,5 +1,5 @@
--- What the logs still lack, as statements, and whether the table is so large that each has to run alone: an index is then
--- built concurrently, and one that an interruption left INVALID is dropped first.
+-- What the logs still lack, as statements; `is_large`: each has to run alone, since an index of a large table is built
+-- concurrently. An index that an interruption left INVALID is dropped first.
 create or replace function montoit.unfinished_logs()
 returns table (step integer, table_name text, statement text, is_large boolean)
 language plpgsql

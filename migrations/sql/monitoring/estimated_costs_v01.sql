@@ -1,5 +1,5 @@
--- Estimated costs over the last 30 days, in FCFA; nothing for those who may not see the prices. A function, so that the
--- question who asks stands apart from the counting, which several workers can then share.
+-- Estimated costs over the last 30 days, in FCFA; no rows for callers who may not see the prices. A function, so that the
+-- question who asks is no part of the counting query, which several workers can then share.
 create or replace function montoit.estimated_costs()
 returns table (service text, transactions bigint, cost_fcfa numeric, type text)
 language plpgsql

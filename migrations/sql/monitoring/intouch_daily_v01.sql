@@ -1,6 +1,6 @@
--- One log, a row a day over the last days, today included, newest first; days are Abidjan's, and one without traffic
--- has zeros. A message that was delivered or read was also sent. Runs as the caller, who sees what policies let through.
--- Day by day, since a range of the index costs less than grouping each row by a date made of its time.
+-- A log day by day (Abidjan's time) over the last `days` days, today included, the newest first; a day without traffic has
+-- zeros. A message that was delivered or read was also sent. Runs as the caller, who sees what the policies let through.
+-- Reads a range of the index for each day, which costs less than computing a date from each row and grouping by it.
 create or replace function montoit.intouch_daily(log text, days integer)
 returns table (date date, total bigint, succeeded bigint, failed bigint, amount bigint)
 language plpgsql

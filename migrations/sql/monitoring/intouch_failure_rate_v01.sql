@@ -1,4 +1,4 @@
--- Share of payments that failed over the last 24 hours, in percent; null where there was no payment.
+-- Share of payments that failed over the last 24 hours, in percent; null if there was no payment.
 create or replace view public.intouch_failure_rate with (security_invoker = true) as
 select
     count(*) as total_payments,

@@ -1,4 +1,4 @@
--- What InTouch charges (source: the operators' guide): the one place where prices stand.
+-- What InTouch charges (source: the operators' guide): prices stand only here.
 -- percent: share of a successful payment; fcfa: price of one sent message.
 create or replace view public.intouch_prices with (security_invoker = true) as
 select * from (values

@@ -1,4 +1,4 @@
--- Adds the constraints that were found to be met.
+-- Adds the constraints that find_checks has found to be met.
 do $$
 declare
     wanted record;

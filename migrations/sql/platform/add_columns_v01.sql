@@ -1,5 +1,5 @@
--- What the revisions after this one describe and the platform's tables, or some of them, lack. A column without a default
--- may be null: callers who do not know it go on. Defaults are constants, so that no table is rewritten.
+-- Adds the columns that the later revisions describe and adopted tables may lack. A column without a default may be null,
+-- so that callers who do not know it can go on. Defaults are constants, so that no table is rewritten.
 alter table if exists public.feature_flags
     add column if not exists description text,
     add column if not exists is_enabled boolean default false,
@@ -12,7 +12,7 @@ alter table if exists public.feature_flags
     add column if not exists updated_at timestamptz default now(),
     add column if not exists created_by uuid,
     add column if not exists updated_by uuid;
--- The defaults of the last two go with the revision that fills them in.
+-- The revision of the flags fills in flag_key, and drops both defaults of 'unknown'.
 alter table if exists public.feature_flag_history
     add column if not exists previous_value jsonb,
     add column if not exists new_value jsonb,

@@ -1,4 +1,4 @@
--- Room for InTouch's six rows beside a row for each of the platform's services.
+-- Makes room for InTouch's six rows: service_name stays unique only among the platform's rows, which have no key_name.
 do $$
 declare
     unique_of record;
@@ -16,7 +16,7 @@ begin
         where indrelid = 'public.api_keys'::regclass and indisunique and indpred is null
           and pg_get_indexdef(indexrelid, 1, false) = 'service_name' and indnkeyatts = 1
     loop
-        if unique_of.indisreplident then -- without one, an update of a published table is refused
+        if unique_of.indisreplident then -- a published table without a replica identity refuses updates
             perform montoit.adopt(
                 'tables', 'api_keys', 'replica identity', 'alter table public.api_keys replica identity default',
                 'select', -- comes back with its index

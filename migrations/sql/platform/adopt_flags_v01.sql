@@ -1,5 +1,5 @@
--- What adopted flags need once their history can be written: notes what downgrade has to put back, and a share of 100 for
--- the enabled flags that the platform meant for everyone and wrote down as 0 % (its hash let in half of the users).
+-- Adopted flags, once the history can be written: notes what the downgrade has to put back, and gives a share of 100 to
+-- enabled flags at 0 %, which the platform meant for everyone (its hash let in half of the users).
 do $$
 declare
     flag jsonb;
@@ -13,10 +13,10 @@ begin
             'alter table public.feature_flag_history alter flag_key drop default, alter actor drop default',
             'alter table public.feature_flag_history alter flag_key set default ''unknown'', alter actor set default ''unknown'''
         );
-        -- Rows from before us have no actor.
+        -- Rows from before the adoption have the actor 'unknown'.
         update montoit.adopted_tables set own_rows = 'actor <> ''unknown''' where table_name = 'feature_flag_history';
     end if;
-    -- Its flags may have been dropped, and with them the key.
+    -- The platform's foreign key may be missing: it goes when a table of flags is dropped.
     if exists (select from montoit.adopted_tables where table_name = 'feature_flag_overrides') and not exists (
         select from pg_catalog.pg_constraint
         where conrelid = 'public.feature_flag_overrides'::regclass and confrelid = 'public.feature_flags'::regclass

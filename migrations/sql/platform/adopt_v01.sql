@@ -1,5 +1,5 @@
--- Takes one step of an adoption, and notes the statement that undoes it and what operators are told of it. `stage` says
--- whose downgrade undoes it: 'tables' that of the revision that adopts, 'access' that of the table's own revision.
+-- Executes a step of the adoption (`redo`), and notes the statement that undoes it and what operators are told of it.
+-- `stage` says which downgrade undoes it: 'tables' that of the adoption, 'access' that of the table's own revision.
 create or replace function montoit.adopt(
     stage text, table_name text, object text, redo text, undo text, told text default null
 )

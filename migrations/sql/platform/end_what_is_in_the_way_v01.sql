@@ -1,4 +1,5 @@
--- Triggers that ours replace go before any row is changed, and so does the list of actions that has no deletion.
+-- Drops what must not run or be checked while rows are changed: triggers that the package's replace, and the constraint on
+-- the history's actions, which lacks 'deleted'. Triggers on api_keys stay, and are named.
 do $$
 declare
     part record;

@@ -1,7 +1,7 @@
 -- The tables among `names` that a database has already, and how each differs from the platform's of 2025 (null: not at
--- all, so that it can be adopted). What no row can do without has to be there (!), and so has what the platform's
--- migrations always said: not null (*), a default (=). Other columns are added where they are missing; unknown ones stay,
--- but for those that nobody can leave out. Some columns only ours have (-): they are on tables that are `adopted`.
+-- all, so that it can be adopted). Marks of a column: ! it has to be there; * it has to be not null; = it has to have a
+-- default; - only the package's tables have it, so that it may be there on tables that are `adopted` already. Other missing
+-- columns are added. An unknown column may stay, unless it is not null without a default.
 with expected as (
     select
         table_name,
@@ -130,7 +130,7 @@ cross join lateral (
     from expected
     where expected.table_name = present.table_name and marks ~ '!' and column_name <> all (columns)
 ) as essentials
--- Of a table that is something else altogether this says nothing.
+-- Not asked of a table that is another one altogether: the list would be long.
 left join lateral (
     select
         string_agg(column_name, ', ' order by column_name) filter (where marks ~ '\*' and not attnotnull) as nullable,

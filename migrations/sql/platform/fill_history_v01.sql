@@ -1,5 +1,5 @@
--- Adopted history gets its flags' keys, and the index, while nothing is locked that others read: there may be hundreds of
--- thousands of rows.
+-- Gives an adopted history its flags' keys and its index, while no table is locked that others read: it may have hundreds
+-- of thousands of rows.
 do $$
 begin
     if not exists (select from montoit.adopted_tables where table_name = 'feature_flag_history') then

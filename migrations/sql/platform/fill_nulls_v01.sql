@@ -1,4 +1,4 @@
--- A flag's null would be neither on nor off: it becomes the column's default, until the table is given back.
+-- Nulls of adopted flags become the column's default, until the table is given back: a flag is either on or off.
 do $$
 declare
     wanted record;

@@ -1,6 +1,6 @@
--- Looks, while nothing is locked yet, which constraints on values all rows meet; others are left out with a word. What is
--- to be added waits in the setting montoit.checks. A log and the history may be large: there a check is added without a
--- second look at the rows, and a later revision validates it while others write.
+-- Finds the constraints on values that all rows meet, while nothing is locked yet, and puts them into the setting
+-- montoit.checks. A constraint that some row violates is left out, and operators are told. Logs and the history may be
+-- large: their constraints are added `not valid`, and a later revision validates them while others write.
 do $$
 declare
     wanted record;
@@ -23,7 +23,7 @@ begin
              'status in (''pending'', ''sent'', ''delivered'', ''read'', ''failed'')')
         ) as checks (table_name, name, validity, condition)
         join montoit.adopted_tables using (table_name)
-        -- A check of the platform's stays as it is, but for the one that would not let a deletion into history.
+        -- A constraint of the platform's stays as it is, except that on the history's actions, which lacks 'deleted'.
         where name <> all (constraints) or table_name = 'feature_flag_history'
     loop
         is_violated := false;

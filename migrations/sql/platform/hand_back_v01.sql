@@ -1,5 +1,6 @@
--- Drops a table of ours; of one that was adopted, takes away what a revision put on it and brings back what it ended:
--- rows, triggers, policies, grants, functions, comments. Its columns and constraints go with the revision that adopts.
+-- Drops a table that the package created. An adopted table is given back: what its revision put on it goes (rows, triggers,
+-- policies, grants, functions, comments), and what that replaced returns. The adoption's downgrade takes back columns and
+-- constraints.
 create or replace function montoit.hand_back(name text, variadic functions regprocedure[] default '{}')
 returns void
 language plpgsql
@@ -33,7 +34,7 @@ begin
         perform montoit.undo('access', name);
         return;
     end if;
-    -- A row of somebody else that points at one of ours would go with it, or keep it.
+    -- A foreign key of another table to one of the rows that go would delete that table's row, or stop the deletion.
     for part in
         select conrelid::regclass as relation, theirs.attname as column_name, ours.attname as our_column
         from pg_catalog.pg_constraint
@@ -105,6 +106,6 @@ begin
             perform montoit.raise_not_given_back(name, part.object, state, reason);
     end;
     perform montoit.undo('access', name);
-    update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- none of them is ours any more
+    update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- the rows that are left are the platform's
 end;
 $$;

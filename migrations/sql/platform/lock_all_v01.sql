@@ -1,6 +1,6 @@
--- Locks all tables that are adopted, and ends the foreign keys that would not let a flag, or a user, be deleted: that takes
--- the lock of auth.users, too. Tables that others use all the time come last: they are locked for the shortest time. Rows
--- whose flag or user was deleted since are kept: the constraint then comes back without a look at them.
+-- Locks all adopted tables, and drops the foreign keys by which the history goes with its flag, or a user cannot be deleted;
+-- that also locks auth.users. Tables that others use all the time come last, to be locked for the shortest time. The
+-- downgrade brings the keys back, `not valid` if a flag or a user was deleted meanwhile: rows that point there are kept.
 select montoit.lock_tables(
     array['sms_logs', 'whatsapp_logs', 'api_keys', 'feature_flag_history', 'feature_flag_overrides', 'feature_flags'],
     $statement$

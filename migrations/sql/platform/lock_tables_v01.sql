@@ -1,6 +1,6 @@
--- Locks the tables among `names` that exist, all of them or none: what it got is let go before it tries again, so that
--- nobody waits longer than 50 ms for a table while we wait for another. Gives up where lock_timeout would have. `first` is
--- a statement that needs the lock of yet another table; it runs on the same terms.
+-- Locks the tables among `names` that exist, all or none: after 50 ms it releases the locks that it has and tries again, so
+-- that nobody waits long for one table while this waits for another. Gives up after lock_timeout. `first` is a statement
+-- that locks yet another table; it runs, and is undone, together with the locks.
 create or replace function montoit.lock_tables(names text[], first text default null)
 returns void
 language plpgsql
@@ -19,7 +19,8 @@ begin
     if tables is null then
         return;
     end if;
-    -- Neither readers nor writers wait for this one. It ends an autovacuum, which only yields to whoever waits for a second.
+    -- Neither readers nor writers wait for this lock. It ends an autovacuum, which yields only to a session that has waited
+    -- for a second: the tries below are too short.
     execute format('lock table %s in share update exclusive mode', tables);
     loop
         begin

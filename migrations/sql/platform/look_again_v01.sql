@@ -1,5 +1,5 @@
--- The look of each revision at the tables that it is about to take for adopted ones, or to create: one that came since would
--- be taken in silence. Comments of adopted tables are noted, since ours are written over them.
+-- Called by each revision before it creates tables: refuses a table that has appeared since the adoption, which `create
+-- table if not exists` would take in silence. Notes the comments of adopted tables, which the revision replaces.
 create or replace function montoit.look_again(variadic names text[])
 returns void
 language plpgsql
@@ -12,7 +12,7 @@ declare
 begin
     -- include platform/refuse_tables
 
-    -- A table that was dropped since it was adopted is made anew, and is ours.
+    -- A table that was adopted and then dropped is created again, and no longer counts as adopted.
     delete from montoit.adoption_steps where stage = 'tables' and to_regclass(format('public.%I', table_name)) is null;
     delete from montoit.adopted_tables where to_regclass(format('public.%I', table_name)) is null;
 

@@ -1,4 +1,4 @@
--- Notes which tables are adopted, and what each had: `alembic check` and the revision of the log indexes ask for it.
+-- Notes which tables are adopted, and what each has: `alembic check` and the revision of the logs' indexes read that.
 insert into montoit.adopted_tables (table_name, columns, indexes, constraints)
 select
     relname,

@@ -1,5 +1,5 @@
--- Says which table cannot be given back, what stopped it, and what to do. Errors of the class 42 name objects, never
--- values; any other error of api_keys may quote a row, and is told without its message.
+-- Says which table cannot be given back, what stopped it, and what to do. The message of an error of class 42 names
+-- objects, never values; any other error of api_keys may quote a row, and is reported without its message.
 create or replace function montoit.raise_not_given_back(table_name text, object text, state text, reason text)
 returns void
 language plpgsql
@@ -7,7 +7,7 @@ set search_path = ''
 as $$
 begin
     raise exception using
-        errcode = state, -- a lock that was not to be had is tried for again
+        errcode = state, -- the same code, so that a deployment retries after a lock that it could not get
         message = format('%s n''a pas pu être rendue (%s)%s', table_name, object, case
             when table_name <> 'api_keys' or state like '42%' then ' : ' || reason else '.'
         end),

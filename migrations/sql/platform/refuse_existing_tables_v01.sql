@@ -1,4 +1,4 @@
--- The look before the first write.
+-- Runs before the first write: stops at a table that cannot be adopted.
 do $$
 declare
     names constant text[] := array[

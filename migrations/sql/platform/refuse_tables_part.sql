@@ -1,4 +1,4 @@
--- Stops where a table among `names` cannot be adopted, and says why. `is_later`: others were adopted already.
+-- Stops if a table among `names` cannot be adopted, and says why. `is_later`: the adoption is over.
 select string_agg(format('  - %s : %s', table_name, differences), e'\n' order by table_name)
 into told
 from (

@@ -1,5 +1,5 @@
--- Ends what adopted tables let others do, and notes what brings it back: row level security as it is, policies, functions,
--- grants. Of functions that ours replace there may be some without their table.
+-- Ends the access that the platform gave to adopted tables (policies, functions, grants, row level security), and notes how
+-- to bring it back. The platform's functions are replaced also if their table is missing.
 create or replace function montoit.take_over_access(variadic names text[])
 returns void
 language plpgsql
@@ -23,7 +23,7 @@ begin
                     case when proname in ('get_api_keys', 'log_api_usage') then 'api_keys' else 'feature_flags' end as table_name,
                     format('%I.%I(%s)', 'public', proname, pg_get_function_identity_arguments(oid)) as signature,
                     format('%s(%s)', proname, oidvectortypes(proargtypes)) as short,
-                    -- Ours takes its place, and whatever depends on it stays.
+                    -- Replaced in place (create or replace), so that what depends on it stays.
                     (proname, pg_get_function_arguments(oid), pg_get_function_result(oid)) in (
                         ('check_feature_flag', 'flag_key text, user_id uuid DEFAULT NULL::uuid', 'boolean'),
                         ('check_feature_flags', 'user_id uuid DEFAULT NULL::uuid', 'jsonb'),
@@ -129,10 +129,10 @@ begin
                 end)
             from functions
             union all
-            -- Before the functions above are changed, or given to service_role.
+            -- Step 0: before the functions of step 4 are replaced, or granted to service_role.
             select case kind when 'function' then 0 else 5 end, table_name, format('grants on %s', object),
                 format('revoke all on %s %s from %s', kind, object, roles),
-                case kind when 'table' then statements else 'select' end, -- a function's come back with it
+                case kind when 'table' then statements else 'select' end, -- a function's grants come back with it
                 format('droits retirés à %s%s', roles, ' sur ' || short) || case
                     when roles !~ '\mservice_role\M' then ''
                     when kind = 'function' then ' ; service_role continue de l''appeler'
@@ -146,7 +146,7 @@ begin
         perform montoit.adopt('access', part.table_name, part.object, part.ends, part.restores, part.told);
     end loop;
 
-    -- Users write that column themselves: it makes nobody an administrator any more.
+    -- profiles.user_type no longer makes an administrator, since users write it themselves: names who loses the rights.
     if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
         select count(*) from pg_catalog.pg_attribute
         where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')

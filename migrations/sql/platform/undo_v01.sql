@@ -3,7 +3,7 @@ create or replace function montoit.undo(stage text, table_name text)
 returns void
 language plpgsql
 set search_path = ''
-set check_function_bodies = off -- the platform's functions find their tables on their callers' path
+set check_function_bodies = off -- the platform's functions find their tables by the caller's search_path
 as $$
 declare
     step record;

@@ -1,5 +1,5 @@
--- What montoit-db check says of the access that an adoption will end: row level security as it is, triggers, policies,
--- functions, grants; `told` is what the upgrade will say of each.
+-- For montoit-db check: the access to adopted tables that the upgrade will change (row level security, triggers, policies,
+-- functions, grants). `told` is what the upgrade will tell operators of each.
 with tables as (
     select oid, relname::text as table_name, relowner, relacl, relrowsecurity
     from pg_catalog.pg_class

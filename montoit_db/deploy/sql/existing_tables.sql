@@ -1,6 +1,7 @@
--- What montoit-db check says of the tables of our names that a database has before its first upgrade: how each differs from
--- the platform's of 2025 (null: not at all, so that it can be adopted), and the columns that it will get. The revision
--- that adopts them decides by a query of its own, which stays as it was released; a test compares the two.
+-- For montoit-db check: the tables of these names that a database has before its first upgrade, how each differs from the
+-- platform's of 2025 (null: not at all, so that it can be adopted), and the columns that it will get. Marks of a column: !
+-- it has to be there; * it has to be not null; = it has to have a default; - only the package's tables have it. The
+-- revision that adopts has a query of its own, which stays as it was released; a test compares the two.
 with expected as (
     select
         table_name,
@@ -131,7 +132,7 @@ cross join lateral (
     from expected
     where expected.table_name = present.table_name and marks ~ '!' and column_name <> all (columns)
 ) as essentials
--- Of a table that is something else altogether this says nothing.
+-- Not asked of a table that is another one altogether: the list would be long.
 left join lateral (
     select
         string_agg(column_name, ', ' order by column_name) filter (where marks ~ '\*' and not attnotnull) as nullable,

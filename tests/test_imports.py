@@ -138,6 +138,12 @@ def test_nothing_of_ours_imports_migrations_or_tests() -> None:
         assert not {found.module.split(".")[0] for found in imports_of(path)} & {"migrations", "tests", "benchmarks"}
 
 
+def test_tests_and_benchmarks_share_what_is_in_support_and_nothing_else() -> None:
+    for path in [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+        shared = {found.module for found in imports_of(path) if found.module.split(".")[0] == "tests"}
+        assert {module for module in shared if not module.startswith("tests.support.")} == set(), path
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "migrations" / "versions").glob("*.py")), ids=name_of)
 def test_a_revision_imports_little_of_us(path: Path) -> None:
     ours = {found.module for found in imports_of(path) if found.module.split(".")[0] == "montoit_db"}

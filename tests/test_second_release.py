@@ -84,6 +84,7 @@ class Release:
         release = self.copy(directory)
         models = directory / "montoit_db" / "models" / "service_log.py"
         text = models.read_text(encoding="utf-8")
+        # A developer's edit: the column becomes the last line of the class.
         head, tail = text.split(f"class {model}(ServiceLog):", 1)
         place = tail.index('"""\n\n    __tablename__')
         end = tail.index("\n\n\n", place) if "\n\n\n" in tail[place:] else len(tail.rstrip())

@@ -29,6 +29,7 @@ class Caller(NamedTuple):
 
 
 def claims(role: str, user: str, **more: object) -> str:
+    """Return a JWT's claims, as the setting `request.jwt.claims` holds them."""
     return json.dumps({"role": role, "sub": user, **more})
 
 
@@ -65,6 +66,7 @@ def attempt(database: Database, caller: Caller, sql: str) -> int | str:
 
 
 def ask(execute: Any, caller: Caller, sql: str) -> CursorResult[Any]:  # noqa: ANN401 -- a bound method
+    """Execute a statement as this caller, in the transaction of `execute`."""
     execute(f"set local role {caller.role}")
     execute("select set_config('request.jwt.claims', %(claims)s, true)", {"claims": caller.claims})
     result: CursorResult[Any] = execute(sql, execution_options={"no_parameters": True})
@@ -72,5 +74,6 @@ def ask(execute: Any, caller: Caller, sql: str) -> CursorResult[Any]:  # noqa: A
 
 
 def value(database: Database, caller: Caller, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
+    """Return the one value that a caller gets; nothing of it stays."""
     with make_engine(database.url).connect() as connection:
         return ask(connection.exec_driver_sql, caller, sql).scalar_one()

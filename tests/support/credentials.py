@@ -24,6 +24,7 @@ def values(database: Database) -> dict[str, str] | None:
 
 
 def expected(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what an Edge Function has to get after an activation with these settings."""
     given = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net", **environment}
     return {credential.key_name: given[credential.variable] for credential in CREDENTIALS}
 

@@ -41,6 +41,7 @@ def fill_in(text: str, environment: Mapping[str, str] = PRODUCTION) -> str:
 
 
 def with_psql(database: Database, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as an operator does, who stops at the first error."""
     url = database.url
     return subprocess.run(
         [

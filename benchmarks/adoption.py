@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from benchmarks.commands import ROOT, Databases, facts, seconds
 from benchmarks.load import load
 from montoit_db.database import embedded, make_engine
-from tests.database import Database
-from tests.generations import make_generation_b
-from tests.platforms import create_roles
+from tests.support.database import Database
+from tests.support.generations import make_generation_b
+from tests.support.platforms import create_roles
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.adoption import make_platform
 from benchmarks.commands import ROOT, SETTINGS, Databases
 from montoit_db.database import embedded, make_engine
-from tests.database import Database
+from tests.support.database import Database
 
 STATE = """
 select version_num,

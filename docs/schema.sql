@@ -1820,6 +1820,7 @@ GRANT ALL ON FUNCTION montoit.caller_role() TO authenticated;
 GRANT ALL ON FUNCTION montoit.caller_role() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.change_rows(statement text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.change_rows(statement text) TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.check_flag(asked_user uuid, asked_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.check_flag(asked_user uuid, asked_key text) TO anon;

@@ -6,7 +6,7 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from montoit_db.deploy import autogenerate, deployment
+from montoit_db.deploy import autogenerate, deployment, offline
 from montoit_db.deploy.failures import explained
 from montoit_db.deploy.revisions import VERSION_SCHEMA
 from montoit_db.deploy.words import let_revisions_object
@@ -16,8 +16,6 @@ configure = partial(context.configure, version_table_schema=VERSION_SCHEMA)
 
 def run_offline() -> None:
     """Print the revisions as a script of one transaction; `%` stays `%`."""
-    from montoit_db.deploy import offline  # noqa: PLC0415 -- only a script needs it
-
     configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},

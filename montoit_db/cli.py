@@ -31,8 +31,8 @@ from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
 from montoit_db.intouch.test_commands import test_commands
+from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
-from montoit_db.monitoring import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,8 +227,6 @@ def monitor(
             figures = monitoring.read(connection, number_of_days)
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
-            from montoit_db.monitoring import page  # noqa: PLC0415 -- needs the html extra
-
             document = page.page(figures, alarms)
             try:
                 html.write_text(document, encoding="utf-8")

@@ -1,38 +1,26 @@
-"""Fixtures: a database of its own for each test, cloned from a template, and the real `alembic` command on it."""
+"""Fixtures: a database of its own for each test, cloned from a template, on a server that the first of them starts."""
 
 from __future__ import annotations
 
-import io
-import itertools
 import os
-from contextlib import ExitStack, closing, redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
-import alembic.config
 import pytest
 
 from montoit_db.database import make_engine
-from montoit_db.intouch.catalogue import CREDENTIALS
-from tests.database import Database, pg_dump
-from tests.servers import VARIABLE, PostgresServer, postgres_server
+from tests.support.commands import Alembic
+from tests.support.platforms import create_platform
+from tests.support.servers import NAMED, PostgresServer, postgres_server
+from tests.support.templates import Templates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+    from tests.support.database import Database
 
-SECRETS = {
-    credential.variable: f"canary-{credential.key_name}-5d2f81"
-    for credential in CREDENTIALS
-    if credential.key_name != "base_url"
-}
-SANDBOX = {"INTOUCH_ENVIRONMENT": "sandbox", **SECRETS}
-PRODUCTION = {"INTOUCH_ENVIRONMENT": "production", **SECRETS}
-
-_SERVER = pytest.StashKey[PostgresServer]()
-_SERVERS = pytest.StashKey[list[str]]()
-_STACK = pytest.StashKey[ExitStack]()
+_SERVERS = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,49 +29,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_xdist_auto_num_workers() -> int | None:
     """Test side by side, each worker on a server of its own: roles belong to the whole of it."""
-    return 0 if VARIABLE in os.environ else None
+    return 0 if NAMED else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.getoption("numprocesses") and not hasattr(session.config, "workerinput"):
-        return  # it only hands tests out
-    stack = session.config.stash[_STACK] = ExitStack()
-    session.config.stash[_SERVER] = stack.enter_context(postgres_server())
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SERVERS] = set()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _SERVER in session.config.stash and hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["server"] = _described(session.config)
+    if hasattr(session.config, "workeroutput"):
+        servers = session.config.stash[_SERVERS]
+        session.config.workeroutput["servers"] = sorted(servers)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 -- xdist's
-    node.config.stash[_SERVERS].append(getattr(node, "workeroutput", {}).get("server", "none: the worker is gone"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SERVERS] = []
+    output = getattr(node, "workeroutput", {"servers": ["none: the worker is gone"]})
+    node.config.stash[_SERVERS].update(output["servers"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     servers = config.stash[_SERVERS]
-    if _SERVER in config.stash:
-        servers.append(_described(config))
-    for described in sorted(set(servers)):
+    for described in sorted(servers) or ["no server: none was asked for"]:
         terminalreporter.write_line(f"Tested on {described}")
-
-
-def _described(config: pytest.Config) -> str:
-    server = config.stash[_SERVER]
-    with make_engine(server.url).connect() as connection:
-        version = connection.exec_driver_sql("show server_version").scalar_one()
-    return f"PostgreSQL {version} ({server.origin})"
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash.get(_STACK, ExitStack()).close()
 
 
 @pytest.fixture(autouse=True)
@@ -96,42 +65,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> PostgresServer:
-    return request.config.stash[_SERVER]
-
-
-class Templates:
-    """Databases at a revision, made once and cloned for each test."""
-
-    def __init__(self, server: PostgresServer) -> None:
-        self._engine = make_engine(server.url).execution_options(isolation_level="AUTOCOMMIT")
-        self._server = server
-        self._numbers = itertools.count()
-        self._made: dict[str, str] = {}
-
-    def clone(self, revision: str) -> Database:
-        """Return a new database at `revision` (`empty`, or one of ours; 0008 is activated in production)."""
-        if revision not in self._made:
-            database = self.create("template0")
-            if revision != "empty":
-                result = run_alembic(database, ["upgrade", revision], PRODUCTION)
-                assert result.code == 0, result.err
-            self._made[revision] = database.name
-        return self.create(self._made[revision])
-
-    def create(self, template: str, options: str = "") -> Database:
-        name = f"montoit_test_{os.getpid()}_{next(self._numbers)}"
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f'create database {name} template "{template}" {options}')
-        return Database(self._server.url.set(database=name))
-
-    def drop(self, *names: str) -> None:
-        with self._engine.connect() as connection:
-            for name in names:
-                connection.exec_driver_sql(f"drop database if exists {name} with (force)")
-
-    def close(self) -> None:
-        self.drop(*self._made.values())
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """The server of the session; the first test that asks for it starts it."""
+    with postgres_server() as started:
+        with make_engine(started.url).connect() as connection:
+            version = connection.exec_driver_sql("show server_version").scalar_one()
+        request.config.stash[_SERVERS].add(f"PostgreSQL {version} ({started.origin})")
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +82,7 @@ def templates(server: PostgresServer) -> Iterator[Templates]:
 
 @pytest.fixture
 def database_at(templates: Templates) -> Iterator[Callable[[str], Database]]:
+    """Make a database at a revision, or an `empty` one."""
     names = []
 
     def clone(revision: str) -> Database:
@@ -159,59 +100,27 @@ def database(database_at: Callable[[str], Database]) -> Database:
     return database_at("empty")
 
 
-class Result(NamedTuple):
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run_alembic(
-    database: Database, arguments: list[str], environment: Mapping[str, str], checkout: Path = ROOT
-) -> Result:
-    """Run the `alembic` command in this process, on the revisions of a checkout; its own exit status and output."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setenv("DATABASE_URL", database.address)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        code = 0
-        try:
-            alembic.config.main(argv=["-c", str(checkout / "alembic.ini"), *arguments], prog="alembic")
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    result = Result(code, out.getvalue(), err.getvalue())
-    for name, value in environment.items():
-        if name in SECRETS and "canary" in value:  # others may be words that any text has
-            assert value not in result.out + result.err, "a secret got out"
-    return result
-
-
-class Alembic:
-    """The `alembic` command on one database, with complete production settings unless told otherwise."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def __call__(self, *arguments: str, environment: Mapping[str, str] = PRODUCTION) -> Result:
-        return run_alembic(self._database, list(arguments), environment)
-
-    def succeeds(self, *arguments: str, environment: Mapping[str, str] = PRODUCTION) -> Result:
-        result = self(*arguments, environment=environment)
-        assert result.code == 0, result.err
-        return result
-
-    def refuses(self, *arguments: str, environment: Mapping[str, str] = PRODUCTION) -> str:
-        """Return the message of a command that fails and changes nothing, not a byte."""
-        before = pg_dump(self._database)
-        result = self(*arguments, environment=environment)
-        assert result.code == 1
-        assert "Traceback" not in result.err
-        assert pg_dump(self._database) == before
-        return result.err
+@pytest.fixture
+def schema_only(database_at: Callable[[str], Database]) -> Database:
+    """A database with the whole schema, ready for its first activation."""
+    return database_at("0007")
 
 
 @pytest.fixture
-def alembic_on() -> Callable[[Database], Alembic]:
+def activated(database_at: Callable[[str], Database]) -> Database:
+    """A database on which InTouch is on, in production."""
+    return database_at("0008")
+
+
+@pytest.fixture
+def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
+    """An empty database with a Vault, as its superuser and as its owner see it."""
+    superuser, owner = create_platform(templates, "supabase after October 2026")
+    yield superuser, owner
+    templates.drop(superuser.name)
+
+
+@pytest.fixture
+def alembic_for() -> Callable[[Database], Alembic]:
+    """Return the `alembic` command for a database."""
     return Alembic

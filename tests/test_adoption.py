@@ -12,19 +12,19 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
 from montoit_db.deploy import adoption
-from tests.conftest import PRODUCTION, Alembic
-from tests.database import Database, pg_dump
-from tests.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
-from tests.platforms import OWNER, PLATFORMS, Platform, create_platform
-from tests.test_access import CALLERS, DENIED, Caller, attempt, claims, value
-from tests.test_check import check
-from tests.test_report import on, run
-from tests.test_script import PLACEHOLDERS, fill_in, script, state, with_psql
+from tests.support.adoption import GIVE_BACK, definitions, rows
+from tests.support.callers import CALLERS, DENIED, Caller, attempt, claims, value
+from tests.support.commands import Alembic, on, run, run_check
+from tests.support.database import Database, pg_dump
+from tests.support.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
+from tests.support.platforms import OWNER, PLATFORMS, Platform, create_platform
+from tests.support.scripts import PLACEHOLDERS, fill_in, script, state, with_psql
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.conftest import Templates
+    from tests.support.templates import Templates
 
 HALF_WAY = {"api_keys": None, "sms_logs": None}
 WHOLE = {
@@ -34,7 +34,6 @@ WHOLE = {
     "feature_flag_overrides": None,
     "whatsapp_logs": None,
 }
-GIVE_BACK = ("-x", "allow-data-loss=yes", "downgrade", "base")
 
 ANON, SERVICE = CALLERS["anon"], CALLERS["service"]
 ADMINISTRATOR = Caller("authenticated", claims("authenticated", OPERATOR, app_metadata={"role": "admin"}))
@@ -107,16 +106,6 @@ def found(database: Database) -> dict[str, str | None]:
         return {table.name: table.differences for table in adoption.existing_tables(connection)}
 
 
-def definitions(database: Database) -> list[str]:
-    """Return what pg_dump says of the schema, less the version table in its own schema, which stays."""
-    dump = pg_dump(database, "--schema-only", "--exclude-table=montoit.alembic_version")
-    return [line for line in dump.splitlines() if line and " SCHEMA montoit" not in line]
-
-
-def rows(database: Database) -> list[str]:
-    return sorted(pg_dump(database, "--data-only", "--inserts", "--exclude-table=montoit.alembic_version").splitlines())
-
-
 # --- told apart
 
 
@@ -138,7 +127,7 @@ def test_the_fork_is_refused_by_table_and_column(owner: Database) -> None:
     message = Alembic(owner).refuses("upgrade", "head")
     for table, difference in differences.items():
         assert f"  - {table} : {difference}" in message
-    code, problems = check(owner)
+    code, problems = run_check(owner)
     assert code == 1
     assert all(difference in problems["Reprise"][0]["message"] for difference in differences.values())
 
@@ -553,14 +542,14 @@ def test_check_describes_what_will_be_done_table_by_table(whole: Platforms) -> N
     for table, lines in told.items():  # whatever is closed is announced
         announced = {line for line in lines if line.startswith(("règle", "droits", "fonction", "déclencheur"))}
         assert announced == {line for line in done[table] if line.startswith(("règle", "droits", "fonction", "décl"))}
-    code, problems = check(whole.owner)
+    code, problems = run_check(whole.owner)
     assert code == 0, problems
 
 
 def test_functions_without_their_tables_are_described_replaced_and_given_back(whole: Platforms) -> None:
     whole.owner.execute("drop table feature_flags cascade; drop table feature_flag_overrides, feature_flag_history")
     before = definitions(whole.owner)
-    code, problems = check(whole.owner)
+    code, problems = run_check(whole.owner)
     assert code == 0, problems
     alembic = Alembic(whole.owner)
     assert "fonction check_feature_flag(text, uuid), remplacée" in alembic.succeeds("upgrade", "0007").out
@@ -570,7 +559,7 @@ def test_functions_without_their_tables_are_described_replaced_and_given_back(wh
 
 def test_check_names_the_functions_that_the_role_cannot_replace(whole: Platforms) -> None:
     whole.superuser.execute("alter function log_api_usage owner to postgres")
-    code, problems = check(whole.owner)
+    code, problems = run_check(whole.owner)
     assert code == 1
     assert "log_api_usage" in problems["Droits"][0]["message"]
 
@@ -1001,7 +990,7 @@ def test_flags_that_the_platform_had_none_of_are_named(owner: Database, half_way
     make_generation_b(owner, half_way=half_way)
     if not half_way:
         owner.execute("delete from feature_flags")
-    code, problems = check(owner)
+    code, problems = run_check(owner)
     (warned,) = problems["Reprise"]
     assert (code, warned["level"]) == (0, "warning")
     out = " ".join(Alembic(owner).succeeds("upgrade", "0007").out.split())
@@ -1020,7 +1009,7 @@ def test_a_fresh_database_is_told_of_no_adoption(database: Database) -> None:
 
 def test_check_warns_of_what_will_cost_money(whole: Platforms) -> None:
     paid = whole.owner.rows("select key from feature_flags where is_enabled and key like 'ai%' order by 1")
-    code, problems = check(whole.owner)
+    code, problems = run_check(whole.owner)
     (warned,) = problems["Reprise"]
     assert (code, warned["level"]) == (0, "warning")
     assert warned["message"].endswith(", ".join(key for (key,) in paid))
@@ -1050,7 +1039,7 @@ def test_what_the_platforms_index_kept_is_said_before_it_is_lost_and_comes_back(
         """
     )
     before = definitions(whole.owner)
-    code, problems = check(whole.owner)
+    code, problems = run_check(whole.owner)
     assert code == 0
     assert any("CLUSTER et REPLICA IDENTITY par api_keys_service_name_key" in f["message"] for f in problems["Reprise"])
     alembic = Alembic(whole.owner)

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import difflib
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Alembic, Templates
-from tests.database import Database, pg_dump
-from tests.generations import make_generation_b
-from tests.platforms import PLATFORMS, Platform, create_platform
-from tests.test_access import value
-from tests.test_adoption import GIVE_BACK, SERVICE, definitions, rows
+from tests.support.adoption import GIVE_BACK, definitions, rows
+from tests.support.callers import CALLERS, value
+from tests.support.commands import Alembic
+from tests.support.database import Database, pg_dump
+from tests.support.generations import make_generation_b
+from tests.support.platforms import PLATFORMS, Platform, create_platform
+
+if TYPE_CHECKING:
+    from tests.support.templates import Templates
 
 TABLES = {
     "feature_flags": "cascade",
@@ -147,7 +151,7 @@ def test_whatever_is_there(templates: Templates, parts: list[str], data: st.Data
             return
         event("taken over")
         assert "Services activés : 7/7" in result.out, changes
-        assert len(value(superuser, SERVICE, "select get_api_keys('intouch')")) == 6
+        assert len(value(superuser, CALLERS["service"], "select get_api_keys('intouch')")) == 6
         assert superuser.value("select count(*) from feature_flags where is_enabled and rollout_percentage = 0") == 0
         assert superuser.value(OPEN) == 0, changes
         alembic.succeeds("check")

@@ -10,25 +10,26 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
-from tests.conftest import PRODUCTION, SECRETS, Alembic
-from tests.platforms import create_platform
-from tests.test_access import ADMIN, CALLERS, OTHER, SETUP, USER, Caller, ask, attempt, claims, value
+from tests.support.callers import ADMIN, CALLERS, OTHER, ROWS_OF_TWO_USERS, USER, Caller, ask, attempt, claims, value
+from tests.support.commands import Alembic
+from tests.support.platforms import create_platform
+from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Templates
-    from tests.database import Database
+    from tests.support.database import Database
+    from tests.support.templates import Templates
 
 FLAG = "intouch_payment"
 
 
 @pytest.fixture
-def database(templates: Templates) -> Iterator[Database]:
+def attacked(templates: Templates) -> Iterator[Database]:
     """A plain database, where the values are in the table, as its superuser sees it."""
     superuser, owner = create_platform(templates, "plain")
     Alembic(owner).succeeds("upgrade", "head", environment=PRODUCTION)
-    owner.execute(SETUP)
+    owner.execute(ROWS_OF_TWO_USERS)
     yield superuser
     templates.drop(superuser.name)
 
@@ -64,19 +65,19 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("malformed", MALFORMED)
-def test_malformed_claims_are_nobody(database: Database, malformed: str) -> None:
-    database.execute(f"update feature_flags set rollout_percentage = 99 where key = '{FLAG}'")
+def test_malformed_claims_are_nobody(attacked: Database, malformed: str) -> None:
+    attacked.execute(f"update feature_flags set rollout_percentage = 99 where key = '{FLAG}'")
     nobody = Caller("authenticated", malformed)
-    assert answer(database, nobody) is False, "nobody is in no bucket"
-    assert attempt(database, nobody, "select * from payment_logs") == 0
-    assert attempt(database, nobody, "select * from feature_flag_history") == 0
-    assert attempt(database, nobody, "select * from api_keys") == 0
-    assert attempt(database, nobody, "update feature_flags set is_enabled = false") == 0
-    assert attempt(database, nobody, "select get_api_keys('intouch')") == "42501"
+    assert answer(attacked, nobody) is False, "nobody is in no bucket"
+    assert attempt(attacked, nobody, "select * from payment_logs") == 0
+    assert attempt(attacked, nobody, "select * from feature_flag_history") == 0
+    assert attempt(attacked, nobody, "select * from api_keys") == 0
+    assert attempt(attacked, nobody, "update feature_flags set is_enabled = false") == 0
+    assert attempt(attacked, nobody, "select get_api_keys('intouch')") == "42501"
 
 
-def test_claims_that_were_never_set_are_nobody(database: Database) -> None:
-    with make_engine(database.url).connect() as connection:
+def test_claims_that_were_never_set_are_nobody(attacked: Database) -> None:
+    with make_engine(attacked.url).connect() as connection:
         connection.exec_driver_sql("set local role authenticated")
         assert connection.exec_driver_sql("select count(*) from payment_logs").scalar_one() == 0
         assert connection.exec_driver_sql("select montoit.is_admin()").scalar_one() is False
@@ -95,32 +96,32 @@ def test_claims_that_were_never_set_are_nobody(database: Database) -> None:
         {"app_metadata": {"role": "ADMIN "}},
     ],
 )
-def test_forged_metadata_makes_no_administrator(database: Database, forged: dict[str, Any]) -> None:
+def test_forged_metadata_makes_no_administrator(attacked: Database, forged: dict[str, Any]) -> None:
     caller = Caller("authenticated", json.dumps({"role": "authenticated", "sub": USER, **forged}))
-    assert value(database, caller, "select montoit.is_admin()") is False
-    assert attempt(database, caller, "update feature_flags set is_enabled = false") == 0
-    assert attempt(database, caller, "select * from feature_flag_history") == 0
+    assert value(attacked, caller, "select montoit.is_admin()") is False
+    assert attempt(attacked, caller, "update feature_flags set is_enabled = false") == 0
+    assert attempt(attacked, caller, "select * from feature_flag_history") == 0
 
 
-def test_promoting_oneself(database: Database) -> None:
+def test_promoting_oneself(attacked: Database) -> None:
     """`profiles.user_type` is a column that users may write; it means nothing here."""
-    database.execute(
+    attacked.execute(
         "create table profiles (id uuid primary key, user_type text); grant all on profiles to authenticated;"
         f"insert into profiles values ('{USER}', 'admin_ansut')"
     )
     caller = CALLERS["user"]
-    assert attempt(database, caller, "update profiles set user_type = 'admin_ansut'") == 1
-    assert attempt(database, caller, f"insert into montoit.administrators values ('{USER}')") == "42501"
-    assert attempt(database, caller, "select * from api_keys") == 0
-    assert value(database, caller, "select montoit.is_admin()") is False
+    assert attempt(attacked, caller, "update profiles set user_type = 'admin_ansut'") == 1
+    assert attempt(attacked, caller, f"insert into montoit.administrators values ('{USER}')") == "42501"
+    assert attempt(attacked, caller, "select * from api_keys") == 0
+    assert value(attacked, caller, "select montoit.is_admin()") is False
 
 
-def test_an_administrator_by_name(database: Database) -> None:
+def test_an_administrator_by_name(attacked: Database) -> None:
     """The one documented line that names the first one."""
     caller = Caller("authenticated", claims("authenticated", ADMIN))
-    assert attempt(database, caller, "select * from feature_flag_history") == 0
-    database.execute(f"insert into montoit.administrators (user_id) values ('{ADMIN}')")
-    assert attempt(database, caller, "select * from feature_flag_history") == 7
+    assert attempt(attacked, caller, "select * from feature_flag_history") == 0
+    attacked.execute(f"insert into montoit.administrators (user_id) values ('{ADMIN}')")
+    assert attempt(attacked, caller, "select * from feature_flag_history") == 7
 
 
 SHADOWS = [
@@ -139,8 +140,8 @@ SHADOWS = [
 
 
 @pytest.mark.parametrize("shadow", SHADOWS)
-def test_shadowing_changes_nothing(database: Database, shadow: str) -> None:
-    database.execute("update feature_flags set is_enabled = false where key = 'wave_payment'")
+def test_shadowing_changes_nothing(attacked: Database, shadow: str) -> None:
+    attacked.execute("update feature_flags set is_enabled = false where key = 'wave_payment'")
     caller = CALLERS["user"]
     questions = (
         "select check_feature_flag('wave_payment')",
@@ -148,8 +149,8 @@ def test_shadowing_changes_nothing(database: Database, shadow: str) -> None:
         "select montoit.is_admin()",
         f"select check_feature_flag('debug_mode', '{USER}')",
     )
-    before = [value(database, caller, question) for question in questions]
-    with make_engine(database.url).connect() as connection:
+    before = [value(attacked, caller, question) for question in questions]
+    with make_engine(attacked.url).connect() as connection:
         ask(connection.exec_driver_sql, caller, "select 1")
         connection.exec_driver_sql(shadow, execution_options={"no_parameters": True})
         connection.exec_driver_sql("set local search_path = pg_temp, public")
@@ -186,10 +187,10 @@ PROBES = [
 
 @pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("caller", ["anon", "nobody", "user", "administrator"])
-def test_no_way_to_a_value(database: Database, caller: str, probe: str) -> None:
+def test_no_way_to_a_value(attacked: Database, caller: str, probe: str) -> None:
     """By a column, an order, an error message, a statistic or a function: rows and errors show no secret."""
-    database.execute("analyze api_keys")
-    with make_engine(database.url).connect() as connection:
+    attacked.execute("analyze api_keys")
+    with make_engine(attacked.url).connect() as connection:
         try:
             result = ask(connection.exec_driver_sql, CALLERS[caller], probe)
             shown = str(result.all()) if result.returns_rows else ""
@@ -199,8 +200,8 @@ def test_no_way_to_a_value(database: Database, caller: str, probe: str) -> None:
 
 
 @pytest.mark.parametrize("caller", ["nobody", "user", "administrator"])
-def test_copy_shows_what_select_shows(database: Database, caller: str) -> None:
-    with make_engine(database.url).connect() as connection:
+def test_copy_shows_what_select_shows(attacked: Database, caller: str) -> None:
+    with make_engine(attacked.url).connect() as connection:
         ask(connection.exec_driver_sql, CALLERS[caller], "select 1")
         with connection.connection.cursor().copy("copy api_keys to stdout") as copy:
             lines = [bytes(line).decode() for line in copy]
@@ -208,10 +209,10 @@ def test_copy_shows_what_select_shows(database: Database, caller: str) -> None:
     assert "canary" not in "".join(lines)
 
 
-def test_a_function_cannot_be_made_to_look(database: Database) -> None:
+def test_a_function_cannot_be_made_to_look(attacked: Database) -> None:
     """A cheap, leaky function in WHERE runs only on the rows that the policy lets through."""
-    database.execute("grant create on schema public to authenticated")
-    with make_engine(database.url).connect() as connection:
+    attacked.execute("grant create on schema public to authenticated")
+    with make_engine(attacked.url).connect() as connection:
         ask(
             connection.exec_driver_sql,
             CALLERS["administrator"],
@@ -222,16 +223,16 @@ def test_a_function_cannot_be_made_to_look(database: Database) -> None:
     assert seen == [("token",)]
 
 
-def test_the_service_still_gets_the_values(database: Database) -> None:
+def test_the_service_still_gets_the_values(attacked: Database) -> None:
     """The control: where it is allowed, the value is seen."""
-    keys = value(database, CALLERS["service"], "select get_api_keys('intouch')")
+    keys = value(attacked, CALLERS["service"], "select get_api_keys('intouch')")
     assert keys["password"] == SECRETS["INTOUCH_PASSWORD"]
 
 
-def test_two_flags_choose_different_users_and_zero_is_nobody(database: Database) -> None:
-    database.execute("update feature_flags set rollout_percentage = 0 where key = 'wave_payment'")
+def test_two_flags_choose_different_users_and_zero_is_nobody(attacked: Database) -> None:
+    attacked.execute("update feature_flags set rollout_percentage = 0 where key = 'wave_payment'")
     users = [f"{number:08x}-0000-4000-8000-000000000000" for number in range(200)]
-    answers = database.rows(
+    answers = attacked.rows(
         "select check_feature_flag('wave_payment', u::uuid) from unnest(array["
         + ", ".join(f"'{user}'" for user in users)
         + "]) u"
@@ -239,29 +240,29 @@ def test_two_flags_choose_different_users_and_zero_is_nobody(database: Database)
     assert set(answers) == {(False,)}
 
 
-def test_a_flag_that_requires_credentials_waits_for_them(database: Database) -> None:
-    database.execute(f"update feature_flags set credentials_status = 'not_configured' where key = '{FLAG}'")
-    assert answer(database, CALLERS["user"]) is False
+def test_a_flag_that_requires_credentials_waits_for_them(attacked: Database) -> None:
+    attacked.execute(f"update feature_flags set credentials_status = 'not_configured' where key = '{FLAG}'")
+    assert answer(attacked, CALLERS["user"]) is False
 
 
-def test_allowed_roles(database: Database) -> None:
-    database.execute(f"update feature_flags set allowed_roles = '{{agence}}' where key = '{FLAG}'")
+def test_allowed_roles(attacked: Database) -> None:
+    attacked.execute(f"update feature_flags set allowed_roles = '{{agence}}' where key = '{FLAG}'")
     agency = Caller("authenticated", claims("authenticated", USER, app_metadata={"role": "agence"}))
-    assert answer(database, agency) is True
-    assert answer(database, CALLERS["user"]) is False
-    assert answer(database, CALLERS["anon"]) is False
+    assert answer(attacked, agency) is True
+    assert answer(attacked, CALLERS["user"]) is False
+    assert answer(attacked, CALLERS["anon"]) is False
 
 
-def test_an_administrator_switches_a_flag_and_history_says_who_what_and_why(database: Database) -> None:
+def test_an_administrator_switches_a_flag_and_history_says_who_what_and_why(attacked: Database) -> None:
     admin = CALLERS["administrator"]
-    with make_engine(database.url).begin() as connection:
+    with make_engine(attacked.url).begin() as connection:
         connection.exec_driver_sql(
             "select set_config('request.headers', %(headers)s, true)",
             {"headers": json.dumps({"x-montoit-reason": "Incident Wave"})},
         )
         ask(connection.exec_driver_sql, admin, "update feature_flags set is_enabled = false where key = 'wave_payment'")
         connection.exec_driver_sql("delete from feature_flags where key = 'ab_testing'")
-    history = database.rows(
+    history = attacked.rows(
         "select flag_key, action, changed_by::text, actor, reason, previous_value ->> 'is_enabled',"
         " new_value ->> 'is_enabled' from feature_flag_history order by changed_at desc, flag_key limit 2"
     )
@@ -272,53 +273,53 @@ def test_an_administrator_switches_a_flag_and_history_says_who_what_and_why(data
 
 
 @pytest.mark.parametrize("headers", ["", "not json", "[]", '{"x-montoit-reason": null}'])
-def test_headers_that_give_no_reason(database: Database, headers: str) -> None:
-    with make_engine(database.url).begin() as connection:
+def test_headers_that_give_no_reason(attacked: Database, headers: str) -> None:
+    with make_engine(attacked.url).begin() as connection:
         connection.exec_driver_sql("select set_config('request.headers', %(headers)s, true)", {"headers": headers})
         ask(
             connection.exec_driver_sql,
             CALLERS["administrator"],
             "update feature_flags set is_enabled = false where key = 'wave_payment'",
         )
-    assert database.value(
+    assert attacked.value(
         "select reason from feature_flag_history where flag_key = 'wave_payment' and action = 'disabled'"
     ) is None  # fmt: skip
 
 
-def test_last_used_is_stamped_at_most_once_a_minute(database: Database) -> None:
+def test_last_used_is_stamped_at_most_once_a_minute(attacked: Database) -> None:
     stamps = "select distinct last_used_at, updated_at > created_at from api_keys where service_name = 'intouch'"
 
     def use() -> None:
-        with make_engine(database.url).begin() as connection:
+        with make_engine(attacked.url).begin() as connection:
             ask(connection.exec_driver_sql, CALLERS["service"], "select get_api_keys('intouch')")
 
     use()
-    ((first, updated),) = database.rows(stamps)
+    ((first, updated),) = attacked.rows(stamps)
     assert first is not None
     assert updated is False, "a use is no change"
     use()
-    assert database.rows(stamps) == [(first, False)]
-    database.execute("update api_keys set last_used_at = last_used_at - interval '61 seconds'")
+    assert attacked.rows(stamps) == [(first, False)]
+    attacked.execute("update api_keys set last_used_at = last_used_at - interval '61 seconds'")
     use()
-    ((last, _),) = database.rows(stamps)
+    ((last, _),) = attacked.rows(stamps)
     assert last > first
 
 
-def test_a_stamp_never_waits(database: Database) -> None:
-    with make_engine(database.url).begin() as holder:
+def test_a_stamp_never_waits(attacked: Database) -> None:
+    with make_engine(attacked.url).begin() as holder:
         holder.exec_driver_sql("select * from api_keys for update")
-        with make_engine(database.url).begin() as connection:
+        with make_engine(attacked.url).begin() as connection:
             connection.exec_driver_sql("set local lock_timeout = '100ms'")
             keys = ask(connection.exec_driver_sql, CALLERS["service"], "select get_api_keys('intouch')").scalar_one()
     assert len(keys) == 6
 
 
-def test_another_users_override_is_not_told(database: Database) -> None:
-    assert attempt(database, CALLERS["user"], f"select check_feature_flag('debug_mode', '{OTHER}')") == "42501"
-    assert attempt(database, CALLERS["user"], f"select montoit.check_flags('{OTHER}')") == "42501"
-    assert value(database, CALLERS["anon"], f"select check_feature_flag('debug_mode', '{OTHER}')") is False
+def test_another_users_override_is_not_told(attacked: Database) -> None:
+    assert attempt(attacked, CALLERS["user"], f"select check_feature_flag('debug_mode', '{OTHER}')") == "42501"
+    assert attempt(attacked, CALLERS["user"], f"select montoit.check_flags('{OTHER}')") == "42501"
+    assert value(attacked, CALLERS["anon"], f"select check_feature_flag('debug_mode', '{OTHER}')") is False
 
 
-def test_an_expired_override_is_none(database: Database) -> None:
-    database.execute("update feature_flag_overrides set expires_at = now() - interval '1 second'")
-    assert answer(database, CALLERS["user"], "debug_mode") is False
+def test_an_expired_override_is_none(attacked: Database) -> None:
+    attacked.execute("update feature_flag_overrides set expires_at = now() - interval '1 second'")
+    assert answer(attacked, CALLERS["user"], "debug_mode") is False

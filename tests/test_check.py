@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from montoit_db.database import engine_url, make_engine
+from montoit_db.deploy import preflight
 from montoit_db.deploy.locks import LOCK_KEY
-from tests.conftest import PRODUCTION, SECRETS, Alembic
-from tests.database import Database, pg_dump
-from tests.platforms import OWNER, create_platform
-from tests.poolers import pgbouncer
-from tests.test_report import on, run
+from tests.support.commands import Alembic, on, run, run_check
+from tests.support.database import Database, pg_dump
+from tests.support.platforms import OWNER, create_platform
+from tests.support.poolers import pgbouncer
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from tests.conftest import Templates
-    from tests.servers import PostgresServer
-
-
-def check(database: Database | str, environment: Mapping[str, str] = PRODUCTION) -> tuple[int, dict[str, list[Any]]]:
-    """Return the exit status and the findings that are no `ok`, by subject."""
-    address = database if isinstance(database, str) else database.address
-    result = run("montoit-db", "check", "--json", environment={**environment, "DATABASE_URL": address})
-    assert "Traceback" not in result.stderr
-    assert not any(secret in result.stdout + result.stderr for secret in SECRETS.values())
-    document = json.loads(result.stdout)
-    assert document["ok"] == (result.returncode == 0)
-    problems: dict[str, list[Any]] = {}
-    for finding in document["findings"]:
-        if finding["level"] != "ok":
-            problems.setdefault(finding["subject"], []).append(finding)
-    return result.returncode, problems
+    from tests.support.servers import PostgresServer
+    from tests.support.templates import Templates
 
 
 @pytest.mark.parametrize("revision", ["empty", "0004", "0007", "0008"])
 def test_nothing_in_the_way(database_at: Callable[[str], Database], revision: str) -> None:
     database = database_at(revision)
     before = pg_dump(database)
-    assert check(database) == (0, {})
+    assert run_check(database) == (0, {})
     assert pg_dump(database) == before
 
 
@@ -57,7 +42,7 @@ def test_every_bad_setting_and_the_database_all_the_same(database_at: Callable[[
     database.execute("create role montoit_nobody login password 'nobody'")
     try:
         stranger = Database(database.url.set(username="montoit_nobody", password="nobody"))
-        code, problems = check(
+        code, problems = run_check(
             stranger, {**PRODUCTION, "INTOUCH_PASSWORD": "", "MONTOIT_LOCK_TIMEOUT": "0", "SUPABASE_URL": "http://x"}
         )
     finally:
@@ -79,18 +64,18 @@ def test_every_bad_setting_and_the_database_all_the_same(database_at: Callable[[
     ],
 )
 def test_an_address_that_nobody_answers(address: str, remedy: str) -> None:
-    code, problems = check(address)
+    code, problems = run_check(address)
     assert code == 3
     assert problems["Connexion"][0]["remedy"].startswith(remedy)
 
 
 def test_database_tls_and_authentication_are_told_apart(database: Database) -> None:
-    code, problems = check(Database(database.url.set(database="montoit_missing")))
+    code, problems = run_check(Database(database.url.set(database="montoit_missing")))
     assert (code, problems["Connexion"][0]["remedy"][:7]) == (3, "Base : ")
-    code, problems = check(Database(database.url.set(username="montoit_missing", password="x")))
+    code, problems = run_check(Database(database.url.set(username="montoit_missing", password="x")))
     assert (code, problems["Connexion"][0]["remedy"][:16]) == (3, "Authentification")
     if database.url.host:  # there is no TLS on a socket
-        code, problems = check(Database(database.url.update_query_dict({"sslmode": "verify-full"})))
+        code, problems = run_check(Database(database.url.update_query_dict({"sslmode": "verify-full"})))
         assert (code, problems["Connexion"][0]["remedy"][:5]) == (3, "TLS :")
 
 
@@ -98,7 +83,7 @@ def test_a_role_without_rights(templates: Templates) -> None:
     superuser, owner = create_platform(templates, "plain")
     try:
         superuser.execute(f"alter database {superuser.name} owner to current_user")
-        code, problems = check(owner)
+        code, problems = run_check(owner)
         assert code == 1
         assert [finding["remedy"].split(" : ")[1] for finding in problems["Droits"]] == [
             f"grant create on database … to {OWNER};",
@@ -113,7 +98,7 @@ def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> Non
     database.execute(f"grant create on database {database.name} to {OWNER};"
                      f"grant usage on schema montoit to {OWNER}; grant all on schema public to {OWNER};"
                      f"grant select on all tables in schema public to {OWNER}")  # fmt: skip
-    _, problems = check(Database(database.url.set(username=OWNER, password="owner")))
+    _, problems = run_check(Database(database.url.set(username=OWNER, password="owner")))
     database.execute(f"drop owned by {OWNER}")
     assert "n'est pas propriétaire de api_keys" in problems["Droits"][0]["message"]
     assert "montoit.alembic_version" in problems["Droits"][0]["message"]
@@ -121,19 +106,19 @@ def test_a_role_that_owns_nothing(database_at: Callable[[str], Database]) -> Non
 
 def test_existing_tables(database: Database) -> None:
     database.execute("create table sms_logs (id int)")
-    code, problems = check(database)
+    code, problems = run_check(database)
     assert (code, "sms_logs" in problems["Reprise"][0]["message"]) == (1, True)
 
 
 def test_a_newer_database(database_at: Callable[[str], Database]) -> None:
     database = database_at("0008")
     database.execute("update montoit.alembic_version set version_num = '0099'")
-    code, problems = check(database)
+    code, problems = run_check(database)
     assert (code, "0099" in problems["Révisions"][0]["message"]) == (1, True)
 
 
 def test_the_vault(database_at: Callable[[str], Database], templates: Templates) -> None:
-    code, problems = check(database_at("0007"), {**PRODUCTION, "MONTOIT_CREDENTIAL_STORE": "vault"})
+    code, problems = run_check(database_at("0007"), {**PRODUCTION, "MONTOIT_CREDENTIAL_STORE": "vault"})
     assert (code, list(problems)) == (2, ["Vault"])
     superuser, owner = create_platform(templates, "supabase after October 2026")
     try:
@@ -144,25 +129,24 @@ def test_the_vault(database_at: Callable[[str], Database], templates: Templates)
 
 
 def test_other_credentials(database_at: Callable[[str], Database]) -> None:
-    code, problems = check(database_at("0008"), {**PRODUCTION, "INTOUCH_PASSWORD": "another-secret"})
+    code, problems = run_check(database_at("0008"), {**PRODUCTION, "INTOUCH_PASSWORD": "another-secret"})
     assert (code, problems["Credentials"][0]["message"]) == (1, "l'environnement diffère de la base : password")
 
 
 def test_another_deployment_and_an_old_transaction(
     database_at: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from montoit_db.deploy import preflight  # noqa: PLC0415
-
     database = database_at("0007")
     with make_engine(database.url).connect() as deployment:
         pid = deployment.exec_driver_sql(f"select pg_backend_pid() from pg_advisory_xact_lock({LOCK_KEY})").scalar_one()
-        code, problems = check(database)
+        code, problems = run_check(database)
     assert (code, f"un autre est en cours (pid {pid}" in problems["Déploiement"][0]["message"]) == (1, True)
     monkeypatch.setattr(preflight, "OLD_TRANSACTION", 0)
+    for name, given in on(database).items():
+        monkeypatch.setenv(name, given)
     with make_engine(database.url).connect() as reader:
         pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()
-        with make_engine(database.url).connect() as connection:
-            (found,) = preflight._others(connection)  # noqa: SLF001
+        (found,) = (finding for finding in preflight.look() if finding.subject in {"Déploiement", "Verrous"})
     assert found.level == "problem"
     assert found.message.startswith(f"pid {pid} (idle in transaction, depuis 0 s, montoit-db ")
     assert found.remedy is not None
@@ -172,7 +156,7 @@ def test_another_deployment_and_an_old_transaction(
 def test_a_transaction_pooler_has_to_be_named(server: PostgresServer, database_at: Callable[[str], Database]) -> None:
     with pgbouncer(server, "transaction", tcp=True) as front:
         address = front.address(database_at("0007"), "127.0.0.1")
-        code, problems = check(address)
+        code, problems = run_check(address)
         assert (code, list(problems)) == (1, ["Pooler"])
         assert "?pgbouncer=true" in problems["Pooler"][0]["remedy"]
         named = run("montoit-db", "check", environment={**PRODUCTION, "DATABASE_URL": f"{address}?pgbouncer=true"})
@@ -191,7 +175,7 @@ def test_a_transaction_pooler_whose_connections_take_turns_is_one(
                 stack.enter_context(make_engine(engine_url(f"{address}?pgbouncer=true")).connect()).exec_driver_sql(
                     "select 1"
                 )
-        code, problems = check(address)
+        code, problems = run_check(address)
     assert (code, list(problems)) == (1, ["Pooler"])
 
 
@@ -206,4 +190,4 @@ def test_a_session_pooler_needs_no_name(server: PostgresServer, database_at: Cal
 def test_status_and_check_agree(database_at: Callable[[str], Database]) -> None:
     database = database_at("0008")
     Alembic(database).succeeds("downgrade", "-1")
-    assert check(database) == (0, {}), "off is a state, not a problem"
+    assert run_check(database) == (0, {}), "off is a state, not a problem"

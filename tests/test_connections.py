@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from montoit_db.database import connect_to, engine_url, make_engine
-from tests.conftest import PRODUCTION, ROOT
-from tests.poolers import PASSWORD, pgbouncer
-from tests.test_report import run
+from tests.support.checkout import ROOT
+from tests.support.commands import run
+from tests.support.poolers import PASSWORD, pgbouncer
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from tests.database import Database
-    from tests.poolers import Pooler
-    from tests.servers import PostgresServer
+    from tests.support.database import Database
+    from tests.support.poolers import Pooler
+    from tests.support.servers import PostgresServer
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import ROOT, SECRETS
-from tests.test_deployment import STATE
-from tests.test_report import BIN
+from tests.support.checkout import BIN, ROOT
+from tests.support.deployments import STATE
+from tests.support.settings import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.database import Database
+    from tests.support.database import Database
 
 DEPLOY = ROOT / "docs" / "deploy"
 WORKFLOW: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "github-actions.yml")

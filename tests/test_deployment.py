@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from montoit_db.database import make_engine
-from tests.conftest import PRODUCTION, ROOT, Alembic
-from tests.database import Database, pg_dump
-from tests.generations import LARGE, make_generation_b
-from tests.platforms import create_roles
-from tests.poolers import pgbouncer
-from tests.test_report import BIN, run
+from tests.support.checkout import BIN, ROOT
+from tests.support.commands import Alembic, run
+from tests.support.database import Database, pg_dump
+from tests.support.deployments import STATE, wait_until
+from tests.support.generations import LARGE, make_generation_b
+from tests.support.platforms import create_roles
+from tests.support.poolers import pgbouncer
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.servers import PostgresServer
+    from tests.support.servers import PostgresServer
 
 AT_ONCE = 16
 IMPATIENT = {"MONTOIT_LOCK_TIMEOUT": "0.2", "MONTOIT_LOCK_RETRIES": "1"}
-STATE = (
-    "select version_num, (select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'),"
-    " (select count(*) from api_keys where is_active) from montoit.alembic_version"
-)
 
 
 @pytest.fixture(scope="session")
@@ -174,16 +172,6 @@ create trigger linger after insert on api_keys execute function linger();
 
 def wait_until_asleep(database: Database, command: Any) -> None:  # noqa: ANN401 -- a Future
     wait_until(database, "wait_event = 'PgSleep'", command)
-
-
-def wait_until(database: Database, condition: str, command: Any) -> None:  # noqa: ANN401 -- a Future
-    """Wait for a session of `command` to be in a state, by pg_stat_activity."""
-    reached = f"select count(*) from pg_stat_activity where {condition} and datname = '{database.name}'"
-    deadline = time.monotonic() + 30
-    while not database.value(reached):
-        assert not command.done(), command.result()
-        assert time.monotonic() < deadline, f"never {condition}"
-        time.sleep(0.02)
 
 
 def test_a_lost_lock_ends_the_deployment(database_at: Callable[[str], Database]) -> None:

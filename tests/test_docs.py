@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import UserDict
+from contextlib import suppress
 
+from montoit_db.errors import SettingsError
 from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
-from tests.conftest import ROOT
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings, supabase_url
+from tests.support.checkout import ROOT
 
 GUIDE = (ROOT / "docs" / "GUIDE.fr.md").read_text(encoding="utf-8")
 
@@ -17,11 +21,32 @@ def test_ci_runs_both_of_readmes_commands() -> None:
     assert [line for line in script if line in commands] == commands
 
 
+class Asked(UserDict[str, str]):
+    """An environment without a variable, that remembers which ones were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.names.add(str(name))
+        return False
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        raise KeyError(name)
+
+
 def test_every_variable_is_in_the_example_and_in_the_guide() -> None:
-    read = set(re.findall(r'"((?:INTOUCH|MONTOIT|SUPABASE|DATABASE)_[A-Z_]+)"', source("montoit_db/settings.py")))
-    read |= {credential.variable for credential in CREDENTIALS}
+    asked = Asked()
+    for group in (DatabaseSettings, DeploymentSettings, InTouchSettings):
+        with suppress(SettingsError):
+            group.from_environment(asked)
+    supabase_url(asked)
+    variables = {name for name in asked.names if not name.endswith("_FILE")}
+    assert variables >= {credential.variable for credential in CREDENTIALS}
     example = source(".env.example")
-    for variable in read:
+    for variable in variables:
         assert variable in example
         assert variable in GUIDE
 
@@ -32,7 +57,10 @@ def test_the_guide_names_every_service() -> None:
 
 
 def test_every_refusal_of_the_settings_is_explained_in_the_guide() -> None:
-    """Each message as the code spells it, up to its first full stop or parenthesis."""
+    """Each message as the code spells it, up to its first full stop or parenthesis.
+
+    The code is read as text: calling it would show the messages that somebody thought of, and miss a new one.
+    """
     messages = re.findall(r'return "([^"]+)"|refuse\(\s*\w+,\s*f?"([^"]+)"', source("montoit_db/settings.py"))
     phrases = {re.split(r"[.(,:{]", first or second)[0].strip() for first, second in messages}
     assert len(phrases) >= 12

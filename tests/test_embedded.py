@@ -19,8 +19,9 @@ import pytest
 
 from montoit_db.database import embedded, make_engine
 from montoit_db.errors import MontoitError, UnreachableError
-from tests.conftest import ROOT, SANDBOX
-from tests.test_report import run
+from tests.support.checkout import ROOT
+from tests.support.commands import run
+from tests.support.settings import SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

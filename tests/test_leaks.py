@@ -24,11 +24,12 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db import database as montoit_database
 from montoit_db.database import embedded, make_engine
 from montoit_db.settings import DatabaseSettings, InTouchSettings
-from tests.conftest import PRODUCTION, ROOT, SECRETS
-from tests.database import Database
-from tests.platforms import VAULT, create_roles
-from tests.servers import FAST
-from tests.test_report import run
+from tests.support.checkout import ROOT
+from tests.support.commands import run
+from tests.support.database import Database
+from tests.support.platforms import VAULT, create_roles
+from tests.support.servers import FAST
+from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,7 +64,7 @@ class Server(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["loud, table", "loud, vault", "default, table"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+def watched_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     log, store = request.param.split(", ")
     loud = log == "loud"
     settings = (*(LOUD if loud else ()), *(LOUD_PLANS if loud and store == "table" else ()))
@@ -81,13 +82,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def database(server: Server) -> Iterator[Database]:
+def watched_database(watched_server: Server) -> Iterator[Database]:
     """A database at 0007, with a Vault or without."""
-    admin = make_engine(server.handle.url()).execution_options(isolation_level="AUTOCOMMIT")
+    admin = make_engine(watched_server.handle.url()).execution_options(isolation_level="AUTOCOMMIT")
     name = f"leaks_{time.monotonic_ns()}"
     with admin.connect() as connection:
         connection.exec_driver_sql(f"create database {name}")
-    yield Database(server.handle.url(name))
+    yield Database(watched_server.handle.url(name))
     with admin.connect() as connection:
         connection.exec_driver_sql(f"drop database {name} with (force)")
 
@@ -209,29 +210,29 @@ def search(server: Server, database: Database, shown: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_failing_path_shows_nothing(server: Server, database: Database, path: str) -> None:
+def test_a_failing_path_shows_nothing(watched_server: Server, watched_database: Database, path: str) -> None:
     verb, obstacle = PATHS[path]
     if verb == "downgrade":
-        assert command(database, "upgrade", "head").returncode == 0
-    database.execute(obstacle)
-    os.truncate(server.log, 0)
-    if server.loud:
-        database.execute("select pg_stat_statements_reset()")
-    result = command(database, verb, "head" if verb == "upgrade" else "-1")
-    in_vault = database.value("select to_regclass('vault.secrets') is not null")
+        assert command(watched_database, "upgrade", "head").returncode == 0
+    watched_database.execute(obstacle)
+    os.truncate(watched_server.log, 0)
+    if watched_server.loud:
+        watched_database.execute("select pg_stat_statements_reset()")
+    result = command(watched_database, verb, "head" if verb == "upgrade" else "-1")
+    in_vault = watched_database.value("select to_regclass('vault.secrets') is not null")
     if path not in INDIFFERENT_TO_THE_VAULT or not in_vault:
         assert result.returncode == 1, result.stdout
         assert "Traceback" not in result.stderr
-    search(server, database, result.stdout + result.stderr, path)
+    search(watched_server, watched_database, result.stdout + result.stderr, path)
 
 
 # With the Vault key_value stays null, so these have nothing to refuse.
 INDIFFERENT_TO_THE_VAULT = {"deferred constraint"}
 
 
-def test_the_working_paths_show_nothing(server: Server, database: Database) -> None:
-    os.truncate(server.log, 0)
-    environment = {**PRODUCTION, "DATABASE_URL": database.address, "SUPABASE_URL": "https://abc.supabase.co"}
+def test_the_working_paths_show_nothing(watched_server: Server, watched_database: Database) -> None:
+    os.truncate(watched_server.log, 0)
+    environment = {**PRODUCTION, "DATABASE_URL": watched_database.address, "SUPABASE_URL": "https://abc.supabase.co"}
     shown = ""
     for arguments in (
         ("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"),
@@ -251,16 +252,16 @@ def test_the_working_paths_show_nothing(server: Server, database: Database) -> N
         result = run(*arguments, environment=environment)
         shown += result.stdout + result.stderr
     assert "7/7" in shown
-    search(server, database, shown, "working paths")
+    search(watched_server, watched_database, shown, "working paths")
 
 
-def test_a_lock_timeout_shows_nothing(server: Server, database: Database) -> None:
-    database.execute(f"alter database {database.name} set deadlock_timeout = '50ms'")
-    with make_engine(database.url).connect() as holder:
+def test_a_lock_timeout_shows_nothing(watched_server: Server, watched_database: Database) -> None:
+    watched_database.execute(f"alter database {watched_database.name} set deadlock_timeout = '50ms'")
+    with make_engine(watched_database.url).connect() as holder:
         holder.exec_driver_sql("lock table api_keys in access exclusive mode")
-        result = command(database, "upgrade", "head")
+        result = command(watched_database, "upgrade", "head")
     assert result.returncode == 1
-    search(server, database, result.stdout + result.stderr, "lock timeout")
+    search(watched_server, watched_database, result.stdout + result.stderr, "lock timeout")
 
 
 SLEEP = """
@@ -281,33 +282,33 @@ def processes() -> str:
 
 
 @pytest.mark.parametrize("end", ["lost connection", "cancelled", "statement timeout"])
-def test_an_interrupted_activation_shows_nothing(server: Server, database: Database, end: str) -> None:
-    database.execute(SLEEP)
+def test_an_interrupted_activation_shows_nothing(watched_server: Server, watched_database: Database, end: str) -> None:
+    watched_database.execute(SLEEP)
     timeout = {"MONTOIT_DEPLOY_TIMEOUT": "1"} if end == "statement timeout" else {}
-    asleep = f"select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = '{database.name}'"
+    asleep = f"select pid from pg_stat_activity where wait_event = 'PgSleep' and datname = '{watched_database.name}'"
     with ThreadPoolExecutor() as pool:
-        activation = pool.submit(command, database, "upgrade", "head", **timeout)
-        while not database.rows(asleep):
+        activation = pool.submit(command, watched_database, "upgrade", "head", **timeout)
+        while not watched_database.rows(asleep):
             assert not activation.done(), activation.result()
             time.sleep(0.02)
         listed = processes()
-        activity = str(database.rows("select query from pg_stat_activity"))
-        (pid,) = database.rows(asleep)[0]
+        activity = str(watched_database.rows("select query from pg_stat_activity"))
+        (pid,) = watched_database.rows(asleep)[0]
         if end == "lost connection":
-            database.execute(f"select pg_terminate_backend({pid})")
+            watched_database.execute(f"select pg_terminate_backend({pid})")
         elif end == "cancelled":
-            database.execute(f"select pg_cancel_backend({pid})")
+            watched_database.execute(f"select pg_cancel_backend({pid})")
         result = activation.result()
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "alembic" in listed
-    search(server, database, result.stdout + result.stderr + listed + activity, end)
+    search(watched_server, watched_database, result.stdout + result.stderr + listed + activity, end)
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_logging_at_debug_with_echo_shows_nothing(
-    server: Server,
-    database: Database,
+    watched_server: Server,
+    watched_database: Database,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     *,
@@ -315,8 +316,8 @@ def test_logging_at_debug_with_echo_shows_nothing(
 ) -> None:
     """As a program that calls Alembic might have it; the exception's whole chain and every frame's locals included."""
     if fails:
-        database.execute(PATHS["shouting trigger"][1])
-    for name, value in {**PRODUCTION, "DATABASE_URL": database.address}.items():
+        watched_database.execute(PATHS["shouting trigger"][1])
+    for name, value in {**PRODUCTION, "DATABASE_URL": watched_database.address}.items():
         monkeypatch.setenv(name, value)
     echoing = lambda url: echo(make_engine(url))  # noqa: E731
     monkeypatch.setattr(montoit_database, "make_engine", echoing)
@@ -335,7 +336,7 @@ def test_logging_at_debug_with_echo_shows_nothing(
         except Exception as error:  # noqa: BLE001 -- whatever a caller would log
             shown = "".join(traceback.format_exception(error)) + repr(error) + str(error)
     assert bool(shown) is fails
-    search(server, database, shown + caplog.text, "debug logging with echo")
+    search(watched_server, watched_database, shown + caplog.text, "debug logging with echo")
 
 
 def echo(engine: Engine) -> Engine:
@@ -351,12 +352,12 @@ def test_reprs_show_nothing() -> None:
     assert found_in(shown) == set()
 
 
-def test_the_search_finds_what_is_there(server: Server, database: Database) -> None:
+def test_the_search_finds_what_is_there(watched_server: Server, watched_database: Database) -> None:
     """The control: a statement with a canary in it is found in the log, and in the statistics."""
     secret = SECRETS["INTOUCH_PASSWORD"]
-    database.execute(f"do $$ begin perform '{secret}'; end $$")
+    watched_database.execute(f"do $$ begin perform '{secret}'; end $$")
     with pytest.raises(DBAPIError):
-        database.execute(f"select '{secret}'::int")
-    hits = {name for name, text in channels(server, database, "").items() if found_in(text)}
-    assert hits == ({"server log", "pg_stat_statements"} if server.loud else {"server log"})
-    os.truncate(server.log, 0)
+        watched_database.execute(f"select '{secret}'::int")
+    hits = {name for name, text in channels(watched_server, watched_database, "").items() if found_in(text)}
+    assert hits == ({"server log", "pg_stat_statements"} if watched_server.loud else {"server log"})
+    os.truncate(watched_server.log, 0)

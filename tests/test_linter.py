@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Alembic
-from tests.platforms import create_platform
+from tests.support.commands import Alembic
+from tests.support.platforms import create_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Templates
-    from tests.database import Database
+    from tests.support.database import Database
+    from tests.support.templates import Templates
 
 OURS = "('public'::regnamespace, 'montoit'::regnamespace)"
 

@@ -33,19 +33,15 @@ from montoit_db.monitoring.read import (
     read,
     without_phone_numbers,
 )
-from tests.test_report import BIN, on, run
+from tests.support.checkout import BIN
+from tests.support.commands import on, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.database import Database
+    from tests.support.database import Database
 
 TODAY = "date_trunc('day', now() at time zone 'Africa/Abidjan') at time zone 'Africa/Abidjan'"
-
-
-@pytest.fixture
-def database(database_at: Callable[[str], Database]) -> Database:
-    return database_at("0007")
 
 
 def log(database: Database, table: str, status: str, at: str = "now()", number: int = 1, **more: object) -> None:
@@ -66,15 +62,15 @@ def monitor(database: Database, *arguments: str, **environment: str) -> subproce
     return result
 
 
-def test_days_are_abidjans(database: Database) -> None:
+def test_days_are_abidjans(schema_only: Database) -> None:
     """The guide's DATE(created_at) is the session's day, and its seven days begin in the middle of one."""
-    log(database, "sms_logs", "sent", TODAY)
-    log(database, "sms_logs", "sent", f"{TODAY} - interval '1 second'", 2)
-    log(database, "sms_logs", "sent", f"{TODAY} - interval '6 days'", 3)
-    log(database, "sms_logs", "sent", f"{TODAY} - interval '6 days 1 second'", 4)
+    log(schema_only, "sms_logs", "sent", TODAY)
+    log(schema_only, "sms_logs", "sent", f"{TODAY} - interval '1 second'", 2)
+    log(schema_only, "sms_logs", "sent", f"{TODAY} - interval '6 days'", 3)
+    log(schema_only, "sms_logs", "sent", f"{TODAY} - interval '6 days 1 second'", 4)
     for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles"):
-        database.execute(f"alter database {database.name} set timezone = '{zone}'")
-        days = database.rows(
+        schema_only.execute(f"alter database {schema_only.name} set timezone = '{zone}'")
+        days = schema_only.rows(
             "select total_sms, (now() at time zone 'Africa/Abidjan')::date - date from intouch_sms_daily"
         )
         assert days == [(1, 0), (2, 1), (0, 2), (0, 3), (0, 4), (0, 5), (3, 6)]
@@ -88,64 +84,64 @@ def test_days_are_abidjans(database: Database) -> None:
         ("whatsapp_logs", "intouch_whatsapp_daily", {"sent", "delivered", "read"}),
     ],
 )
-def test_each_status_counts_once(database: Database, table: str, view: str, succeeded: set[str]) -> None:
+def test_each_status_counts_once(schema_only: Database, table: str, view: str, succeeded: set[str]) -> None:
     """The guide counts as sent what has status sent, and forgets what arrived since."""
-    check = database.value(
+    check = schema_only.value(
         f"select pg_get_constraintdef(oid) from pg_constraint where conname = '{table}_status_check'"
     )
     statuses = re.findall(r"'(\w+)'", check)
     assert len(statuses) >= 4
     for status in statuses:
-        log(database, table, status)
-    database.execute(f"update {table} set provider = 'other' where status = 'pending'")
+        log(schema_only, table, status)
+    schema_only.execute(f"update {table} set provider = 'other' where status = 'pending'")
     columns = "total_payments, successful_payments, failed_payments" if table == "payment_logs" else "*"
-    row = database.rows(f"select {columns} from {view}")[0][-3:]
+    row = schema_only.rows(f"select {columns} from {view}")[0][-3:]
     assert row == (len(statuses) - 1, len(succeeded), 1)
 
 
-def test_amounts_and_costs(database: Database) -> None:
-    log(database, "payment_logs", "success", amount=150_050)
-    log(database, "payment_logs", "failed", amount=999)
-    log(database, "payment_logs", "success", "now() - interval '31 days'", amount=10_000)
-    log(database, "sms_logs", "delivered", number=3)
-    log(database, "sms_logs", "failed", number=5)
-    assert database.rows("select total_amount from intouch_payments_daily")[:2] == [(151_049,), (0,)]
-    assert database.rows("select service, transactions, cost_fcfa from intouch_costs order by 1") == [
+def test_amounts_and_costs(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "success", amount=150_050)
+    log(schema_only, "payment_logs", "failed", amount=999)
+    log(schema_only, "payment_logs", "success", "now() - interval '31 days'", amount=10_000)
+    log(schema_only, "sms_logs", "delivered", number=3)
+    log(schema_only, "sms_logs", "failed", number=5)
+    assert schema_only.rows("select total_amount from intouch_payments_daily")[:2] == [(151_049,), (0,)]
+    assert schema_only.rows("select service, transactions, cost_fcfa from intouch_costs order by 1") == [
         ("Paiements", 1, Decimal("1500.5")),
         ("SMS", 3, Decimal(75)),
     ]
 
 
-def test_prices_stand_in_one_place(database: Database) -> None:
-    log(database, "payment_logs", "success", amount=1000)
-    log(database, "sms_logs", "sent")
-    database.execute(
+def test_prices_stand_in_one_place(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "success", amount=1000)
+    log(schema_only, "sms_logs", "sent")
+    schema_only.execute(
         "create or replace view intouch_prices with (security_invoker = true) as"
         " select * from (values ('payment', 2.0, null), ('sms', null, 30)) as price (service, percent, fcfa)"
     )
-    assert database.rows("select cost_fcfa from intouch_costs order by service") == [(Decimal(20),), (Decimal(30),)]
+    assert schema_only.rows("select cost_fcfa from intouch_costs order by service") == [(Decimal(20),), (Decimal(30),)]
 
 
-def test_no_traffic_is_unknown_not_zero(database: Database) -> None:
-    assert database.rows("select * from intouch_failure_rate") == [(0, 0, None)]
-    log(database, "payment_logs", "failed", "now() - interval '25 hours'")
-    assert database.value("select failure_rate from intouch_failure_rate") is None
-    log(database, "payment_logs", "failed")
-    log(database, "payment_logs", "success", number=2)
-    assert database.value("select failure_rate from intouch_failure_rate") == Decimal("33.33")
+def test_no_traffic_is_unknown_not_zero(schema_only: Database) -> None:
+    assert schema_only.rows("select * from intouch_failure_rate") == [(0, 0, None)]
+    log(schema_only, "payment_logs", "failed", "now() - interval '25 hours'")
+    assert schema_only.value("select failure_rate from intouch_failure_rate") is None
+    log(schema_only, "payment_logs", "failed")
+    log(schema_only, "payment_logs", "success", number=2)
+    assert schema_only.value("select failure_rate from intouch_failure_rate") == Decimal("33.33")
 
 
-def test_an_empty_database_is_shown_as_such(database: Database) -> None:
-    result = monitor(database, "--max-failure-rate", "0", "--max-cost", "0")
+def test_an_empty_database_is_shown_as_such(schema_only: Database) -> None:
+    result = monitor(schema_only, "--max-failure-rate", "0", "--max-cost", "0")
     assert result.returncode == 0, result.stderr
     assert "Échec des paiements, 24 heures : inconnu (0 sur 0)" in result.stdout.replace("\n", " ")
     assert "Aucun échec sur la période." in result.stdout
 
 
-def test_json_is_what_the_views_say(database: Database) -> None:
-    log(database, "payment_logs", "failed", status_message="Solde du 0701020304", phone_number="+2250701020304")
-    log(database, "sms_logs", "sent", f"{TODAY} - interval '20 days'", 2)
-    document = json.loads(monitor(database, "--json", "--days", "30").stdout)
+def test_json_is_what_the_views_say(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "failed", status_message="Solde du 0701020304", phone_number="+2250701020304")
+    log(schema_only, "sms_logs", "sent", f"{TODAY} - interval '20 days'", 2)
+    document = json.loads(monitor(schema_only, "--json", "--days", "30").stdout)
     payments, sms, _ = document["services"]
     assert [len(service["days"]) for service in document["services"]] == [30, 30, 30]
     assert payments["days"][0]["failed"] == 1
@@ -172,11 +168,11 @@ def test_json_is_what_the_views_say(database: Database) -> None:
         (("--max-cost", "1", "--max-failure-rate", "1", "--json"), 1, "Seuil dépassé"),
     ],
 )
-def test_thresholds(database: Database, arguments: tuple[str, ...], code: int, line: str) -> None:
-    log(database, "payment_logs", "success", number=3)
-    log(database, "payment_logs", "failed")
-    log(database, "sms_logs", "sent")
-    result = monitor(database, *arguments)
+def test_thresholds(schema_only: Database, arguments: tuple[str, ...], code: int, line: str) -> None:
+    log(schema_only, "payment_logs", "success", number=3)
+    log(schema_only, "payment_logs", "failed")
+    log(schema_only, "sms_logs", "sent")
+    result = monitor(schema_only, *arguments)
     assert result.returncode == code
     assert line in result.stderr.replace("\N{NO-BREAK SPACE}", " ")
     assert bool(result.stderr) == bool(code)
@@ -187,8 +183,8 @@ def test_thresholds(database: Database, arguments: tuple[str, ...], code: int, l
     ["--days=0", "--days=-1", f"--days={MOST_DAYS + 1}", "--days=1.5", "--max-failure-rate=nan",
      "--max-failure-rate=-1", "--max-failure-rate=101", "--max-cost=-1", "--max-cost=10.5", "--max-cost="],
 )  # fmt: skip
-def test_numbers_out_of_range(database: Database, argument: str) -> None:
-    result = monitor(database, argument)
+def test_numbers_out_of_range(schema_only: Database, argument: str) -> None:
+    result = monitor(schema_only, argument)
     assert result.returncode == 2
     assert result.stderr.startswith(argument.partition("=")[0] + " : doit être un nombre ")
 
@@ -199,9 +195,9 @@ def test_before_the_views(database_at: Callable[[str], Database]) -> None:
     assert "alembic upgrade schema@head" in result.stderr
 
 
-def test_a_role_that_may_not_see_every_row_gets_an_error_not_fewer_rows(database: Database) -> None:
-    log(database, "sms_logs", "sent")
-    with make_engine(database.url).connect() as connection:
+def test_a_role_that_may_not_see_every_row_gets_an_error_not_fewer_rows(schema_only: Database) -> None:
+    log(schema_only, "sms_logs", "sent")
+    with make_engine(schema_only.url).connect() as connection:
         connection.exec_driver_sql("set role authenticated")
         with pytest.raises(Exception, match="row-level security"):
             read(connection)
@@ -230,54 +226,54 @@ def test_other_numbers_stay(text: str) -> None:
     assert without_phone_numbers(text) == text
 
 
-def test_the_latest_failures_are_intouchs_of_the_days_shown(database: Database) -> None:
+def test_the_latest_failures_are_intouchs_of_the_days_shown(schema_only: Database) -> None:
     for hours in range(4):
         log(
-            database,
+            schema_only,
             "sms_logs",
             "failed",
             f"{TODAY} - interval '{hours} hours 1 second'",
             status_message=f"il y a {hours} h",
         )
         log(
-            database,
+            schema_only,
             "payment_logs",
             "failed",
             f"{TODAY} - interval '{hours} hours 2 seconds'",
             status_message="paiement",
         )
-    log(database, "sms_logs", "failed", "now()", status_message="autre", provider="other")
-    log(database, "sms_logs", "failed", f"{TODAY} - interval '25 hours'", status_message="avant")
+    log(schema_only, "sms_logs", "failed", "now()", status_message="autre", provider="other")
+    log(schema_only, "sms_logs", "failed", f"{TODAY} - interval '25 hours'", status_message="avant")
 
     def messages(days: int) -> list[str]:
         return [
             failure["message"]
-            for failure in json.loads(monitor(database, "--json", f"--days={days}").stdout)["failures"]
+            for failure in json.loads(monitor(schema_only, "--json", f"--days={days}").stdout)["failures"]
         ]
 
     assert messages(1) == []
     assert messages(2) == ["il y a 0 h", "paiement", "il y a 1 h", "paiement", "il y a 2 h"]
 
 
-def test_other_providers_cost_and_fail_elsewhere(database: Database) -> None:
-    log(database, "payment_logs", "success", provider="other")
-    log(database, "payment_logs", "failed", provider="other")
-    log(database, "sms_logs", "sent", provider="other")
-    assert database.rows("select transactions, cost_fcfa from intouch_costs") == [(0, 0), (0, 0)]
-    assert database.rows("select * from intouch_failure_rate") == [(0, 0, None)]
+def test_other_providers_cost_and_fail_elsewhere(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "success", provider="other")
+    log(schema_only, "payment_logs", "failed", provider="other")
+    log(schema_only, "sms_logs", "sent", provider="other")
+    assert schema_only.rows("select transactions, cost_fcfa from intouch_costs") == [(0, 0), (0, 0)]
+    assert schema_only.rows("select * from intouch_failure_rate") == [(0, 0, None)]
 
 
 NASTY = "\x1b[31mRED\x1b]0;title\x07\nline\u202e [bold]x[/bold] [/b] <script>alert(1)</script>"
 
 
-def test_nothing_that_the_logs_say_is_obeyed(database: Database, tmp_path: Path) -> None:
-    with make_engine(database.url).begin() as connection:
+def test_nothing_that_the_logs_say_is_obeyed(schema_only: Database, tmp_path: Path) -> None:
+    with make_engine(schema_only.url).begin() as connection:
         connection.exec_driver_sql(
             "insert into sms_logs (partner_transaction_id, status, phone_number, message, status_message)"
             " values ('1', 'failed', %(nasty)s, 'm', %(nasty)s), ('2', 'failed', '[/b] <b>07', 'm', null)",
             {"nasty": NASTY},
         )
-    result = monitor(database, "--html", str(tmp_path / "page.html"), COLUMNS="200")
+    result = monitor(schema_only, "--html", str(tmp_path / "page.html"), COLUMNS="200")
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stdout
     assert "\x07" not in result.stdout
@@ -315,11 +311,11 @@ def test_it_fits_the_terminal(width: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_terminal_without_blocks_gets_plain_signs(database: Database, encoding: str) -> None:
-    log(database, "sms_logs", "sent", number=3000)
-    log(database, "sms_logs", "failed")
-    log(database, "payment_logs", "failed", phone_number="0701020304")
-    result = monitor(database, "--max-cost", "1", PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="80")
+def test_a_terminal_without_blocks_gets_plain_signs(schema_only: Database, encoding: str) -> None:
+    log(schema_only, "sms_logs", "sent", number=3000)
+    log(schema_only, "sms_logs", "failed")
+    log(schema_only, "payment_logs", "failed", phone_number="0701020304")
+    result = monitor(schema_only, "--max-cost", "1", PYTHONUTF8="0", PYTHONIOENCODING=encoding, COLUMNS="80")
     assert result.returncode == 1
     assert re.search(r"\d\d/\d\d +3 001 +3 000 +1 +0,0 % +#+x", result.stdout)
     assert "07******04" in result.stdout
@@ -331,8 +327,8 @@ def test_colours_are_for_terminals() -> None:
     assert "\x1b[" not in terminal.rendered(monitoring(), 80)
 
 
-def test_a_reader_who_has_seen_enough_is_no_alarm(database: Database) -> None:
-    log(database, "sms_logs", "sent", number=9)
+def test_a_reader_who_has_seen_enough_is_no_alarm(schema_only: Database) -> None:
+    log(schema_only, "sms_logs", "sent", number=9)
     command = f"{BIN}/montoit-db monitor"
     for shell, code in (
         (f"{command} | true", 0),
@@ -341,7 +337,7 @@ def test_a_reader_who_has_seen_enough_is_no_alarm(database: Database) -> None:
         (f"{command} >&-", 0),
     ):
         result = subprocess.run(
-            ["/bin/bash", "-c", f"{shell}; exit ${{PIPESTATUS[0]}}"], env={**os.environ, **on(database)},
+            ["/bin/bash", "-c", f"{shell}; exit ${{PIPESTATUS[0]}}"], env={**os.environ, **on(schema_only)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (result.returncode, result.stderr) == (code, ""), shell
@@ -407,11 +403,11 @@ frame.srcdoc = {page};
 
 @pytest.mark.parametrize(("width", "columns"), [(375, 1), (1100, 2)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_in_a_browser(database: Database, tmp_path: Path, width: int, columns: int, scheme: str) -> None:
+def test_the_page_in_a_browser(schema_only: Database, tmp_path: Path, width: int, columns: int, scheme: str) -> None:
     for number in range(7):
-        log(database, "payment_logs", "success", f"{TODAY} - interval '{number} days'", number + 1, amount=1_000_000)
-    log(database, "payment_logs", "failed", status_message="Solde insuffisant du payeur")
-    result = monitor(database, "--html", str(tmp_path / "page.html"))
+        log(schema_only, "payment_logs", "success", f"{TODAY} - interval '{number} days'", number + 1, amount=1_000_000)
+    log(schema_only, "payment_logs", "failed", status_message="Solde insuffisant du payeur")
+    result = monitor(schema_only, "--html", str(tmp_path / "page.html"))
     assert result.returncode == 0, result.stderr
     text = json.dumps((tmp_path / "page.html").read_text(encoding="utf-8")).replace("</", "<\\/")
     (tmp_path / "probe.html").write_text(
@@ -432,8 +428,8 @@ def test_the_page_in_a_browser(database: Database, tmp_path: Path, width: int, c
     assert light == (scheme == "light")
 
 
-def test_a_page_that_cannot_be_written(database: Database, tmp_path: Path) -> None:
-    result = monitor(database, "--html", str(tmp_path / "nowhere" / "page.html"))
+def test_a_page_that_cannot_be_written(schema_only: Database, tmp_path: Path) -> None:
+    result = monitor(schema_only, "--html", str(tmp_path / "nowhere" / "page.html"))
     assert result.returncode == 2
     assert "écriture impossible" in result.stderr
     assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import PRODUCTION, ROOT, Alembic
-from tests.platforms import OWNER, create_platform
-from tests.test_check import check
-from tests.test_report import on, run
-from tests.test_script import fill_in, script, with_psql
+from tests.support.checkout import ROOT
+from tests.support.commands import Alembic, on, run, run_check
+from tests.support.platforms import OWNER, create_platform
+from tests.support.scripts import fill_in, script, with_psql
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Templates
-    from tests.database import Database
+    from tests.support.database import Database
+    from tests.support.templates import Templates
 
 ALEMBIC = ("alembic", "-c", f"{ROOT}/alembic.ini")
 ATTACKER = "montoit_attacker"
@@ -149,7 +149,7 @@ def test_the_planted_code_would_run(owned: tuple[Database, Database]) -> None:
 def test_check_names_who_may_create_in_public(owned: tuple[Database, Database]) -> None:
     superuser, owner = owned
     plant(superuser)
-    code, problems = check(owner)
+    code, problems = run_check(owner)
     assert code == 0, "a warning changes no exit status"
     (found,) = problems["Chemin"]
     assert (found["level"], ATTACKER in found["message"]) == ("warning", True)
@@ -159,7 +159,7 @@ def test_check_names_who_may_create_in_public(owned: tuple[Database, Database]) 
 def test_check_refuses_a_path_with_pg_catalog_last(owned: tuple[Database, Database]) -> None:
     superuser, owner = owned
     superuser.execute(f"alter role {OWNER} in database {superuser.name} set search_path = public, pg_catalog")
-    code, problems = check(owner)
+    code, problems = run_check(owner)
     assert (code, problems["Chemin"][0]["level"]) == (1, "problem")
 
 

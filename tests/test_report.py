@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,12 +15,14 @@ from montoit_db.display import show
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import CredentialsState, InTouchState, ServiceState
 from montoit_db.intouch.summary import summary
-from tests.conftest import PRODUCTION, ROOT, SANDBOX, Alembic
+from tests.support.checkout import ROOT
+from tests.support.commands import Alembic, on, run
+from tests.support.settings import SANDBOX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from tests.database import Database
+    from tests.support.database import Database
 
 BIN = os.path.dirname(sys.executable)  # noqa: PTH120
 
@@ -52,26 +53,6 @@ COMPLETE = InTouchState(
         for service in SERVICES
     ),
 )
-
-
-def run(
-    *command: str, environment: Mapping[str, str], stdout: int = subprocess.PIPE
-) -> subprocess.CompletedProcess[str]:
-    """Run one of our commands as a process of its own."""
-    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.run(
-        [shutil.which(command[0], path=f"{BIN}:/bin") or command[0], *command[1:]],
-        env={**inherited, "PYTHONUTF8": "1", **environment},
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
-def on(database: Database, environment: Mapping[str, str] = PRODUCTION) -> dict[str, str]:
-    return {"DATABASE_URL": database.address, **environment}
 
 
 def test_the_summary_is_the_guides() -> None:

@@ -12,20 +12,21 @@ import pytest
 from montoit_db.database import make_engine
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.models import Base
-from tests.conftest import ROOT, Alembic
-from tests.database import Database, pg_dump
-from tests.platforms import OWNER, create_platform
+from tests.support.checkout import ROOT, revision_module
+from tests.support.commands import Alembic
+from tests.support.database import Database, pg_dump
+from tests.support.platforms import OWNER, create_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Templates
+    from tests.support.templates import Templates
 
 REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
 
 
-def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
-    alembic = alembic_on(database)
+def test_stairway(database: Database, alembic_for: Callable[[Database], Alembic]) -> None:
+    alembic = alembic_for(database)
     for revision in REVISIONS:
         below = pg_dump(database, "--schema-only") if revision != "0001" else None
         alembic.succeeds("upgrade", "+1")
@@ -39,10 +40,10 @@ def test_stairway(database: Database, alembic_on: Callable[[Database], Alembic])
 
 
 def test_downgrade_to_base_leaves_only_the_empty_version_table(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
     database = database_at("0007")
-    alembic_on(database).succeeds("downgrade", "base")
+    alembic_for(database).succeeds("downgrade", "base")
     assert database.rows(
         "select relname from pg_class where relnamespace in"
         " (select oid from pg_namespace where nspname in ('public', 'montoit')) and relkind in ('r', 'v')"
@@ -53,11 +54,11 @@ def test_downgrade_to_base_leaves_only_the_empty_version_table(
 
 
 def test_models_and_revisions_agree(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
     """Autogenerate finds nothing to do, and what it does not compare (checks, order of keys) is equal too."""
     migrated, modelled = database_at("0008"), database_at("empty")
-    alembic_on(migrated).succeeds("check")
+    alembic_for(migrated).succeeds("check")
     Base.metadata.create_all(make_engine(modelled.url))
     assert {table.name for table in Base.metadata.tables.values()} == TABLES
     for facts in (COLUMNS, CONSTRAINTS, INDEXES):
@@ -85,21 +86,21 @@ select tablename, indexname, indexdef from pg_indexes where tablename in ({OURS}
 
 
 def test_check_notices_a_column_that_no_model_has(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
     database = database_at("0008")
     database.execute("alter table sms_logs add column surprise text")
-    result = alembic_on(database)("check")
+    result = alembic_for(database)("check")
     assert result.code != 0
     assert "surprise" in result.err
 
 
 def test_check_overlooks_the_tables_of_others(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
     database = database_at("0008")
     database.execute("create table profiles (id uuid primary key); create index on profiles (id)")
-    alembic_on(database).succeeds("check")
+    alembic_for(database).succeeds("check")
 
 
 def test_schema_file_is_fresh(database_at: Callable[[str], Database], request: pytest.FixtureRequest) -> None:
@@ -137,8 +138,7 @@ def test_every_table_has_row_level_security(database_at: Callable[[str], Databas
 
 def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Database) -> None:
     """Other tests need the API roles of this cluster, so a stand-in for one of them is missing."""
-    script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
-    roles = script.split('API_ROLES = """')[1].split('"""')[0].replace("'service_role'", "'montoit_missing'")
+    roles = revision_module("0001_identity").API_ROLES.replace("'service_role'", "'montoit_missing'")
     database.execute("create role montoit_plain login password 'plain'")
     try:
         with pytest.raises(Exception, match="Le rôle montoit_missing manque") as refusal:
@@ -148,9 +148,9 @@ def test_a_role_that_cannot_be_created_is_asked_of_an_administrator(database: Da
     assert "create role montoit_missing nologin noinherit bypassrls" in str(refusal.value)
 
 
-def test_stamp_is_no_activation(database: Database, alembic_on: Callable[[Database], Alembic]) -> None:
-    assert alembic_on(database).succeeds("stamp", "head", environment={}).out == ""
-    assert alembic_on(database).succeeds("stamp", "0007", environment={}).out == ""
+def test_stamp_is_no_activation(database: Database, alembic_for: Callable[[Database], Alembic]) -> None:
+    assert alembic_for(database).succeeds("stamp", "head", environment={}).out == ""
+    assert alembic_for(database).succeeds("stamp", "0007", environment={}).out == ""
 
 
 def test_a_database_in_another_encoding_is_refused(templates: Templates) -> None:
@@ -164,16 +164,16 @@ def test_a_database_in_another_encoding_is_refused(templates: Templates) -> None
 
 
 def test_the_permission_to_lose_rows_is_taken_literally(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
-    alembic = alembic_on(database_at("0008"))
+    alembic = alembic_for(database_at("0008"))
     for unclear in ("allow-data-loss", "allow-data-loss=true", "allow-data-loss=no"):
         assert "Écrivez -x allow-data-loss=yes" in alembic.refuses("-x", unclear, "downgrade", "base")
 
 
 @pytest.mark.parametrize("table", ["feature_flag_overrides", "api_keys", "sms_logs"])
 def test_a_row_written_while_a_downgrade_waits_is_kept(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic], table: str
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic], table: str
 ) -> None:
     """The look before the plan saw an empty table; the one under the lock sees the row."""
     revision, row = {
@@ -192,7 +192,7 @@ def test_a_row_written_while_a_downgrade_waits_is_kept(
     with make_engine(database.url).connect() as writer:
         writer.exec_driver_sql(row)
         with ThreadPoolExecutor() as pool:
-            downgrade = pool.submit(alembic_on(database), "downgrade", "schema@-1")
+            downgrade = pool.submit(alembic_for(database), "downgrade", "schema@-1")
             waiting = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
             while not database.value(waiting):
                 assert not downgrade.done(), downgrade.result()
@@ -222,10 +222,10 @@ def test_the_guard_sees_rows_that_a_policy_hides(templates: Templates) -> None:
 
 
 def test_a_view_of_somebody_else_is_not_cascaded(
-    database_at: Callable[[str], Database], alembic_on: Callable[[Database], Alembic]
+    database_at: Callable[[str], Database], alembic_for: Callable[[Database], Alembic]
 ) -> None:
     database = database_at("0003")
     database.execute("create view theirs as select key from feature_flags")
-    message = alembic_on(database).refuses("downgrade", "schema@-1")
+    message = alembic_for(database).refuses("downgrade", "schema@-1")
     assert "CASCADE" not in message
     assert "n'est pas à nous en dépend" in message

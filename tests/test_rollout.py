@@ -21,10 +21,10 @@ from montoit_db.flags import bucket, flags_for, is_enabled
 from montoit_db.flags.rollout import apply, described, plan
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.settings import DeploymentSettings
-from tests.conftest import ROOT
-from tests.test_access import OTHER, USER
-from tests.test_deployment import wait_until
-from tests.test_report import BIN, on, run
+from tests.support.callers import OTHER, USER
+from tests.support.checkout import BIN, ROOT
+from tests.support.commands import on, run
+from tests.support.deployments import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from tests.database import Database
+    from tests.support.database import Database
 
 VECTORS = ROOT / "tests" / "vectors" / "buckets.json"
 WAITS = DeploymentSettings(lock_timeout=0.2, lock_retries=0, deploy_timeout=60)
@@ -41,13 +41,8 @@ USERS = "select md5(i::text)::uuid as id from generate_series(1, 100000) as i"
 
 
 @pytest.fixture
-def database(database_at: Callable[[str], Database]) -> Database:
-    return database_at("0008")
-
-
-@pytest.fixture
-def connection(database: Database) -> Iterator[Connection]:
-    with make_engine(database.url).connect() as opened:
+def connection(activated: Database) -> Iterator[Connection]:
+    with make_engine(activated.url).connect() as opened:
         yield opened
 
 
@@ -178,22 +173,22 @@ def rollout(database: Database, *arguments: str) -> subprocess.CompletedProcess[
     return result
 
 
-def test_all_seven_in_one_transaction_with_who_and_why(database: Database) -> None:
-    result = rollout(database, "10", "--reason", "Semaine 1", "--yes")
+def test_all_seven_in_one_transaction_with_who_and_why(activated: Database) -> None:
+    result = rollout(activated, "10", "--reason", "Semaine 1", "--yes")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("100 % → 10 %") == 7
     assert "Part réduite" in result.stdout
-    assert {share for _, share in database.rows(SHARES)} == {10}
-    history = database.rows(
+    assert {share for _, share in activated.rows(SHARES)} == {10}
+    history = activated.rows(
         "select count(*), count(distinct changed_at), min(actor), min(reason), max(reason), min(action)"
         " from feature_flag_history where changed_at = (select max(changed_at) from feature_flag_history)"
     )
     why = "montoit-db rollout 10 : Semaine 1"
-    assert history == [(7, 1, database.url.username, why, why, "updated")]
+    assert history == [(7, 1, activated.url.username, why, why, "updated")]
 
 
-def test_some_flags(database: Database) -> None:
-    result = rollout(database, "50", "--flag", "wave_payment", "--flag", "orange_money", "--yes", "--json")
+def test_some_flags(activated: Database) -> None:
+    result = rollout(activated, "50", "--flag", "wave_payment", "--flag", "orange_money", "--yes", "--json")
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["applied"] is True
@@ -201,38 +196,38 @@ def test_some_flags(database: Database) -> None:
         ("wave_payment", 100, 50),
         ("orange_money", 100, 50),
     ]
-    assert {key for key, share in database.rows(SHARES) if share == 50} == {"wave_payment", "orange_money"}
-    again = rollout(database, "50", "--flag", "wave_payment")
+    assert {key for key, share in activated.rows(SHARES) if share == 50} == {"wave_payment", "orange_money"}
+    again = rollout(activated, "50", "--flag", "wave_payment")
     assert (again.returncode, again.stderr) == (0, ""), "nothing to do needs no confirmation"
     assert "Rien à changer." in again.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
-def test_nobody_there_to_confirm(database: Database, arguments: Sequence[str]) -> None:
-    before = database.rows(SHARES)
-    result = rollout(database, "10", *arguments)
+def test_nobody_there_to_confirm(activated: Database, arguments: Sequence[str]) -> None:
+    before = activated.rows(SHARES)
+    result = rollout(activated, "10", *arguments)
     assert result.returncode == 1
     assert ('"applied": false' in result.stdout) == bool(arguments)
     assert "ajoutez --yes" in result.stderr
-    assert database.rows(SHARES) == before
+    assert activated.rows(SHARES) == before
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "share"), [("oui\n", 0, 10), ("\n", 1, 100), ("n\n", 1, 100), ("\x04", 1, 100)]
 )
-def test_asked_in_a_terminal(database: Database, answer: str, code: int, share: int) -> None:
+def test_asked_in_a_terminal(activated: Database, answer: str, code: int, share: int) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [f"{BIN}/montoit-db", "rollout", "10"],
-        env={**os.environ, **on(database)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **on(activated)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             assert process.stderr is not None
             asked = ""
             while "Appliquer ?" not in asked:
                 asked += process.stderr.read(1) or pytest.fail(f"it ended without asking: {asked}")
-            held = f"datname = '{database.name}' and pid <> pg_backend_pid() and state"
-            assert database.value(f"select count(*) from pg_stat_activity where {held} <> 'idle'") == 0
+            held = f"datname = '{activated.name}' and pid <> pg_backend_pid() and state"
+            assert activated.value(f"select count(*) from pg_stat_activity where {held} <> 'idle'") == 0
             os.write(ours, answer.encode())
             out, err = process.communicate(timeout=30)
             err = asked + err
@@ -242,43 +237,43 @@ def test_asked_in_a_terminal(database: Database, answer: str, code: int, share: 
     os.close(theirs)
     assert (process.returncode, "Appliquer ?" in err, "Abort" in err) == (code, True, False)
     assert ("Rien n'a été modifié." in out) == (code == 1)
-    assert {row[1] for row in database.rows(SHARES)} == {share}
+    assert {row[1] for row in activated.rows(SHARES)} == {share}
 
 
 @pytest.mark.parametrize("arguments", [("--reason", b"caf\xe9"), ("--flag", b"caf\xe9")])
-def test_another_encoding_is_refused(database: Database, arguments: tuple[str, bytes]) -> None:
+def test_another_encoding_is_refused(activated: Database, arguments: tuple[str, bytes]) -> None:
     result = subprocess.run(
         [f"{BIN}/montoit-db", "rollout", "10", "--yes", *arguments],
-        env={**os.environ, "PYTHONUTF8": "1", **on(database)}, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONUTF8": "1", **on(activated)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 2
     assert result.stderr == f"{arguments[0]} : n'est pas de l'UTF-8. Rien n'a été modifié.\n"
 
 
-def test_without_any_input(database: Database) -> None:
-    result = run("/bin/sh", "-c", f"{BIN}/montoit-db rollout 10 <&-", environment=on(database))
+def test_without_any_input(activated: Database) -> None:
+    result = run("/bin/sh", "-c", f"{BIN}/montoit-db rollout 10 <&-", environment=on(activated))
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
 @pytest.mark.parametrize("share", ["101", "-1", "10.5", "10%", "", "٣"])
-def test_what_is_no_share(database: Database, share: str) -> None:
-    result = rollout(database, "--yes", "--", share)
+def test_what_is_no_share(activated: Database, share: str) -> None:
+    result = rollout(activated, "--yes", "--", share)
     assert result.returncode == 2
     assert "de 0 à 100" in result.stderr
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
-def test_flags_that_would_serve_nobody_are_refused_with_the_reason(database: Database) -> None:
-    database.execute("update feature_flags set credentials_status = 'not_configured' where key = 'moov_money'")
+def test_flags_that_would_serve_nobody_are_refused_with_the_reason(activated: Database) -> None:
+    activated.execute("update feature_flags set credentials_status = 'not_configured' where key = 'moov_money'")
     flags = ("wave_payment", "debug_mode", "moov_money", "no_such_flag")
-    result = rollout(database, "10", "--yes", *(part for flag in flags for part in ("--flag", flag)))
+    result = rollout(activated, "10", "--yes", *(part for flag in flags for part in ("--flag", flag)))
     assert result.returncode == 1
     assert "debug_mode : désactivé" in result.stderr
     assert "moov_money : credentials non configurés" in result.stderr
     assert "no_such_flag : ce flag n'existe pas" in result.stderr
     assert "wave_payment" not in result.stderr
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
 @pytest.mark.parametrize("revision", ["empty", "0007"])
@@ -288,54 +283,54 @@ def test_before_the_activation(database_at: Callable[[str], Database], revision:
     assert "alembic upgrade head" in result.stderr
 
 
-def test_a_plan_that_is_no_longer_true_is_refused(database: Database, connection: Connection) -> None:
+def test_a_plan_that_is_no_longer_true_is_refused(activated: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["wave_payment", "orange_money"])
-    database.execute("update feature_flags set rollout_percentage = 70 where key = 'wave_payment'")
+    activated.execute("update feature_flags set rollout_percentage = 70 where key = 'wave_payment'")
     with pytest.raises(RefusedError, match="entre-temps"):
         apply(connection, changes, "why", WAITS)
-    assert dict(database.rows(SHARES))["orange_money"] == 100
+    assert dict(activated.rows(SHARES))["orange_money"] == 100
 
 
-def test_a_rollback_in_between_wins(database: Database, connection: Connection) -> None:
+def test_a_rollback_in_between_wins(activated: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["wave_payment"])
-    database.execute("update feature_flags set is_enabled = false where key = 'wave_payment'")
+    activated.execute("update feature_flags set is_enabled = false where key = 'wave_payment'")
     with pytest.raises(RefusedError, match="désactivé"):
         apply(connection, changes, "why", WAITS)
 
 
-def test_a_change_that_is_under_way_is_waited_for_and_seen(database: Database, connection: Connection) -> None:
+def test_a_change_that_is_under_way_is_waited_for_and_seen(activated: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["wave_payment"])
-    with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
+    with make_engine(activated.url).connect() as other, ThreadPoolExecutor() as pool:
         other.exec_driver_sql("update feature_flags set rollout_percentage = 70 where key = 'wave_payment'")
         applied = pool.submit(apply, connection, changes, "why", PATIENT)
-        wait_until(database, "wait_event_type = 'Lock'", applied)
+        wait_until(activated, "wait_event_type = 'Lock'", applied)
         other.commit()
         with pytest.raises(RefusedError, match="entre-temps"):
             applied.result()
-    assert dict(database.rows(SHARES))["wave_payment"] == 70
+    assert dict(activated.rows(SHARES))["wave_payment"] == 70
 
 
-def test_a_lock_is_not_waited_for_for_ever(database: Database, connection: Connection) -> None:
+def test_a_lock_is_not_waited_for_for_ever(activated: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["wave_payment"])
-    with make_engine(database.url).begin() as holder:
+    with make_engine(activated.url).begin() as holder:
         holder.exec_driver_sql("select from feature_flags for update")
         pid = holder.exec_driver_sql("select pg_backend_pid()").scalar_one()
         with pytest.raises(RefusedError, match=f"pid {pid}"):
             apply(connection, changes, "why", WAITS)
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
-def test_a_deadlock_is_told_as_a_lock(database: Database, connection: Connection) -> None:
+def test_a_deadlock_is_told_as_a_lock(activated: Database, connection: Connection) -> None:
     changes = plan(connection, 10, ["intouch_payment", "wave_payment"])
-    with make_engine(database.url).connect() as other, ThreadPoolExecutor() as pool:
+    with make_engine(activated.url).connect() as other, ThreadPoolExecutor() as pool:
         other.exec_driver_sql("set local deadlock_timeout = '1min'")  # the victim is the one who looks first
         other.exec_driver_sql("select from feature_flags where key = 'wave_payment' for update")
         applied = pool.submit(apply, connection, changes, "why", PATIENT)
-        wait_until(database, "wait_event_type = 'Lock'", applied)
+        wait_until(activated, "wait_event_type = 'Lock'", applied)
         other.exec_driver_sql("select from feature_flags where key = 'intouch_payment' for update")
         with pytest.raises(RefusedError, match="Verrou impossible"):
             applied.result()
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
 def test_the_reason_is_the_transactions_own(connection: Connection) -> None:
@@ -344,37 +339,37 @@ def test_the_reason_is_the_transactions_own(connection: Connection) -> None:
     assert not connection.exec_driver_sql("select current_setting('montoit.reason', true)").scalar()
 
 
-def test_a_role_that_may_only_read_is_told_so(database: Database, connection: Connection) -> None:
+def test_a_role_that_may_only_read_is_told_so(activated: Database, connection: Connection) -> None:
     connection.exec_driver_sql("set role authenticated")
     connection.commit()
     with pytest.raises(RefusedError, match="ne peut pas modifier"):
         apply(connection, plan(connection, 10, ["wave_payment"]), "why", WAITS)
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
-def test_two_at_once_do_not_mix(database: Database) -> None:
+def test_two_at_once_do_not_mix(activated: Database) -> None:
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda share: rollout(database, share, "--yes"), ("10", "20")))
-    assert len({row[1] for row in database.rows(SHARES)}) == 1
+        results = list(pool.map(lambda share: rollout(activated, share, "--yes"), ("10", "20")))
+    assert len({row[1] for row in activated.rows(SHARES)}) == 1
     assert 0 in {result.returncode for result in results}
 
 
-def test_a_trigger_with_other_plans_is_noticed(database: Database, connection: Connection) -> None:
-    database.execute(
+def test_a_trigger_with_other_plans_is_noticed(activated: Database, connection: Connection) -> None:
+    activated.execute(
         "create function other() returns trigger language plpgsql as $$begin new.rollout_percentage := 33;"
         " return new; end$$; create trigger other before update on feature_flags for each row execute function other()"
     )
     with pytest.raises(RefusedError, match="trigger"):
         apply(connection, plan(connection, 10, ["wave_payment"]), "why", WAITS)
-    assert {row[1] for row in database.rows(SHARES)} == {100}
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
-def test_users_are_estimated_where_they_can_be_read(database: Database, connection: Connection) -> None:
+def test_users_are_estimated_where_they_can_be_read(activated: Database, connection: Connection) -> None:
     assert plan(connection, 10, ["wave_payment"])[0].users_after is None
-    database.execute(f"create schema auth; create table auth.users as {USERS} limit 12340")
+    activated.execute(f"create schema auth; create table auth.users as {USERS} limit 12340")
     assert plan(connection, 10, ["wave_payment"])[0].users_after is None, "nobody has looked yet, and nobody counts"
-    database.execute("analyze auth.users")
-    database.execute("update feature_flags set allowed_roles = array['agence', null] where key = 'orange_money'")
+    activated.execute("analyze auth.users")
+    activated.execute("update feature_flags set allowed_roles = array['agence', null] where key = 'orange_money'")
     connection.rollback()
     wave, orange = plan(connection, 10, ["wave_payment", "orange_money"])
     assert (wave.users_before, wave.users_after) == (12340, 1234)

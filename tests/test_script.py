@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db.database import engine_url, make_engine
-from tests.conftest import PRODUCTION, SANDBOX, SECRETS, Alembic, run_alembic
-from tests.database import Database, pg_dump, program
-from tests.platforms import create_platform
-from tests.test_vault import expected, places, values
+from montoit_db.database import make_engine
+from tests.support.commands import Alembic, run_alembic
+from tests.support.credentials import expected, places, values
+from tests.support.database import Database, pg_dump
+from tests.support.scripts import PLACEHOLDERS, fill_in, script, state, with_psql
+from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from tests.conftest import Templates
-
-PLACEHOLDERS = {
-    "INTOUCH_USERNAME": "YOUR_INTOUCH_USERNAME",
-    "INTOUCH_PASSWORD": "YOUR_INTOUCH_PASSWORD",
-    "INTOUCH_PARTNER_ID": "YOUR_PARTNER_ID",
-    "INTOUCH_LOGIN_API": "YOUR_LOGIN_API",
-    "INTOUCH_PASSWORD_API": "YOUR_PASSWORD_API",
-}
-
-
-def script(*arguments: str) -> str:
-    """Return what `alembic … --sql` prints; it needs neither a database nor a setting."""
-    result = run_alembic(Database(NOWHERE), [*arguments, "--sql"], {})
-    assert result.code == 0, result.err
-    return result.out
-
-
-def fill_in(text: str, environment: Mapping[str, str] = PRODUCTION) -> str:
-    """Do by hand what the header asks for."""
-    for variable, placeholder in PLACEHOLDERS.items():
-        text = text.replace(f"'{placeholder}'", "'" + environment[variable].replace("'", "''") + "'", 1)
-    return text.replace(
-        "('montoit.environment', 'production'", f"('montoit.environment', '{environment['INTOUCH_ENVIRONMENT']}'"
-    )
-
-
-def with_psql(database: Database, text: str) -> subprocess.CompletedProcess[str]:
-    url = database.url
-    return subprocess.run(
-        [
-            program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(url.host or url.query["host"]),
-            "-p", str(url.port or url.query.get("port", 5432)), "-U", str(url.username), "-d", database.name, "-f", "-",
-        ],
-        input=text, env={"PGPASSWORD": str(url.password or ""), "PGCLIENTENCODING": "UTF8"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    from collections.abc import Callable
 
 
 def as_one_string(database: Database, text: str) -> None:
@@ -62,17 +24,6 @@ def as_one_string(database: Database, text: str) -> None:
     engine = make_engine(database.url).execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(text, execution_options={"no_parameters": True})
-
-
-def state(database: Database) -> str:
-    """Return a dump without what differs by chance: ids, moments, and the order of rows."""
-    dump = pg_dump(database, "--inserts")
-    dump = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", dump)
-    dump = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+\d\d(:\d\d)?)?", "<moment>", dump)
-    return "\n".join(sorted(dump.splitlines()))
-
-
-NOWHERE = engine_url("postgresql://nobody@127.0.0.1:1/nowhere")
 
 
 @pytest.mark.parametrize("way", [with_psql, as_one_string])
@@ -203,13 +154,6 @@ def test_scripts_hold_no_secret_and_nothing_concurrent(database: Database) -> No
         assert printed.code == 0
         assert not re.search(r"(create|drop) (unique )?index concurrently", printed.out.lower())
         assert not any(secret in printed.out for secret in SECRETS.values())
-
-
-@pytest.fixture
-def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
-    superuser, owner = create_platform(templates, "supabase after October 2026")
-    yield superuser, owner
-    templates.drop(superuser.name)
 
 
 def test_values_from_the_vaults_page(supabase: tuple[Database, Database]) -> None:

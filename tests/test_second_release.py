@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 import subprocess
@@ -15,13 +14,17 @@ import alembic.command
 import pytest
 from alembic.runtime.migration import MigrationContext
 
-from tests.conftest import PRODUCTION, ROOT, SECRETS, Alembic, Templates, run_alembic
-from tests.database import Database, pg_dump
-from tests.test_script import fill_in, with_psql
+from tests.support.checkout import ROOT, revision_module
+from tests.support.commands import Alembic, run_alembic
+from tests.support.database import Database, pg_dump
+from tests.support.scripts import fill_in, with_psql
+from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.templates import Templates
 
 ROWS = "select string_agg(version_num, ' ' order by version_num) from montoit.alembic_version"
 SERVICES = "select count(*) from feature_flags where is_enabled and metadata ? 'activated_at'"
@@ -81,6 +84,7 @@ class Release:
         release = self.copy(directory)
         models = directory / "montoit_db" / "models" / "service_log.py"
         text = models.read_text(encoding="utf-8")
+        # A developer's edit: the column becomes the last line of the class.
         head, tail = text.split(f"class {model}(ServiceLog):", 1)
         place = tail.index('"""\n\n    __tablename__')
         end = tail.index("\n\n\n", place) if "\n\n\n" in tail[place:] else len(tail.rstrip())
@@ -90,13 +94,10 @@ class Release:
 
     def revision(self, name: str) -> dict[str, object]:
         """Return what a revision says of itself."""
-        tree = ast.parse((self.directory / "migrations" / "versions" / f"{name}.py").read_text(encoding="utf-8"))
         return {
-            str(statement.targets[0].id): ast.literal_eval(statement.value)
-            for statement in tree.body
-            if isinstance(statement, ast.Assign)
-            and isinstance(statement.targets[0], ast.Name)
-            and isinstance(statement.value, (ast.Constant, ast.Tuple))
+            variable: value
+            for variable, value in vars(revision_module(name, self.directory)).items()
+            if not variable.startswith("__") and isinstance(value, (str, tuple))
         }
 
 

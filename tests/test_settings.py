@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from montoit_db.errors import SettingsError
 from montoit_db.settings import EXAMPLE_VALUES, DatabaseSettings, InTouchSettings, supabase_url
-from tests.conftest import PRODUCTION, ROOT, SANDBOX, SECRETS
+from tests.support.checkout import ROOT
+from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,16 +12,16 @@ from montoit_db.database import make_engine
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.credentials import rotate
 from montoit_db.settings import InTouchSettings
-from tests.conftest import PRODUCTION, SANDBOX, SECRETS, Alembic
-from tests.platforms import create_platform
-from tests.test_access import CALLERS, ask
-from tests.test_report import on, run
+from tests.support.commands import Alembic, on, run
+from tests.support.credentials import expected, places, values
+from tests.support.platforms import create_platform
+from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from tests.conftest import Templates
-    from tests.database import Database
+    from tests.support.database import Database
+    from tests.support.templates import Templates
 
 NAMES = {credential.key_name for credential in CREDENTIALS}
 RENEWED = {**PRODUCTION, "INTOUCH_PASSWORD": "canary-renewed", "INTOUCH_LOGIN_API": "canary-renewed-login"}
@@ -30,38 +30,10 @@ VAULT = {"MONTOIT_CREDENTIAL_STORE": "vault"}
 
 
 @pytest.fixture
-def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
-    """A database with a Vault, as its superuser and as its owner see it."""
-    superuser, owner = create_platform(templates, "supabase after October 2026")
-    yield superuser, owner
-    templates.drop(superuser.name)
-
-
-@pytest.fixture
 def plain(templates: Templates) -> Iterator[Database]:
     superuser, owner = create_platform(templates, "plain")
     yield owner
     templates.drop(superuser.name)
-
-
-def values(database: Database) -> dict[str, str] | None:
-    """Return what an Edge Function gets."""
-    with make_engine(database.url).begin() as connection:
-        keys: dict[str, str] | None = ask(
-            connection.exec_driver_sql, CALLERS["service"], "select get_api_keys('intouch')"
-        ).scalar_one()
-    return keys
-
-
-def expected(environment: Mapping[str, str]) -> dict[str, str]:
-    given = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net", **environment}
-    return {credential.key_name: given[credential.variable] for credential in CREDENTIALS}
-
-
-def places(database: Database) -> tuple[int, int, int]:
-    """Return how many values are in the table, how many rows point to the Vault, how many secrets it holds."""
-    in_table, in_vault = database.rows("select count(key_value), count(secret_id) from api_keys")[0]
-    return in_table, in_vault, database.value("select count(*) from vault.secrets")
 
 
 def ids(database: Database) -> set[tuple[str, str]]:

@@ -76,7 +76,7 @@ def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
         yield engine_url(settings.url)
         return
 
-    from montoit_db.database import embedded  # noqa: PLC0415 -- only a trial pays for it
+    from montoit_db.database import embedded  # noqa: PLC0415 -- only a trial loads it
 
     with embedded.server() as server:
         print(f"PostgreSQL embarqué, données dans {server.home}", file=sys.stderr)  # noqa: T201

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
-    from tests.database import Database
+    from tests.support.database import Database
 
 TENANT = "a1111111-1111-4111-8111-111111111111"
 AGENCY = "a2222222-2222-4222-8222-222222222222"
@@ -311,15 +311,23 @@ insert into public.api_keys (service_name, api_key) values ('brevo', 'legacy-bre
 """
 
 
-def flag_rows() -> str:
-    """Return the insert of the platform's 39 flags as they are there: fifteen are on, at 0 %."""
-    seed = (ROOT / "migrations" / "sql" / "flags" / "feature_flag_seed_v01.sql").read_text(encoding="utf-8")
-    values = seed[seed.index("values") : seed.index("\n) as seed")]
-    return f"""
-    insert into public.feature_flags
-        (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
-    select a, b, c, d, e, f, case when d then 0 else g end from ({values}) as flags (a, b, c, d, e, f, g)
+def insert_flags(owner: Database) -> None:
+    """Insert the platform's 39 flags as they are there: fifteen are on, at 0 %.
+
+    The view of our seed knows them; it is there for as long as it is read.
     """
+    seed = (ROOT / "migrations" / "sql" / "flags" / "feature_flag_seed_v01.sql").read_text(encoding="utf-8")
+    owner.execute(f"""
+        create schema montoit;
+        {seed}
+        insert into public.feature_flags
+            (key, category, name, is_enabled, requires_credentials, credentials_status, rollout_percentage)
+        select
+            key, category, name, is_enabled, requires_credentials, credentials_status,
+            case when is_enabled then 0 else rollout_percentage end
+        from montoit.feature_flag_seed;
+        drop schema montoit cascade;
+    """)
 
 
 def make_generation_b(owner: Database, *, half_way: bool = False) -> None:
@@ -328,7 +336,7 @@ def make_generation_b(owner: Database, *, half_way: bool = False) -> None:
     if not half_way:
         owner.execute(FLAGS)
         owner.execute(FLAG_TRIGGERS)
-        owner.execute(flag_rows())
+        insert_flags(owner)
     owner.execute(API_KEYS)
     owner.execute(SMS)
     if not half_way:

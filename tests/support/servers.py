@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 VARIABLE = "MONTOIT_TEST_DATABASE_URL"
+NAMED = os.environ.get(VARIABLE)  # while it is there: tests hide the developer's own variables
 IMAGE = "postgres:15"
 # A test database is thrown away: it need not survive a power cut.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 class PostgresServer(NamedTuple):
-    """A server to create databases on, and how it was come by."""
+    """A server to create databases on, and where it comes from."""
 
     url: URL
     origin: str
@@ -32,14 +33,13 @@ class PostgresServer(NamedTuple):
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """Lend the first server of the chain that is to be had.
+    """Lend the first of these servers that can be had.
 
-    An engine that cannot get the image counts as none; pytest's header then says so.
+    A Docker engine that cannot get the image counts as none; pytest's last lines then say so.
     """
-    named = os.environ.get(VARIABLE)
     with ExitStack() as stack:
-        if named:
-            yield PostgresServer(engine_url(named), VARIABLE)
+        if NAMED:
+            yield PostgresServer(engine_url(NAMED), VARIABLE)
             return
         origin = "embedded"
         if _docker_answers():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from tests.conftest import ROOT
-from tests.database import Database
+from tests.support.checkout import revision_module
+from tests.support.database import Database
 
 if TYPE_CHECKING:
-    from tests.conftest import Templates
+    from tests.support.templates import Templates
 
 Platform = Literal["plain", "supabase before October 2026", "supabase after October 2026"]
 PLATFORMS: tuple[Platform, ...] = ("plain", "supabase before October 2026", "supabase after October 2026")
@@ -73,8 +73,7 @@ alter default privileges for role {OWNER} in schema public
 
 def create_roles(database: Database) -> None:
     """Create the API roles, as a superuser did on every platform, and the migration role."""
-    script = (ROOT / "migrations/versions/0001_identity.py").read_text(encoding="utf-8")
-    database.execute(script.split('API_ROLES = """')[1].split('"""')[0])
+    database.execute(revision_module("0001_identity").API_ROLES)
     if not database.value(f"select count(*) from pg_roles where rolname = '{OWNER}'"):
         database.execute(f"create role {OWNER} login createrole bypassrls password '{PASSWORD}'")
 

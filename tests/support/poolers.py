@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.database import Database
+from tests.support.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import PostgresServer
+    from tests.support.servers import PostgresServer
 
 USER = "montoit"
 # All that is awkward in an address.

@@ -28,7 +28,7 @@ revoke all on function
     montoit.keep_credential, montoit.store_credentials, montoit.verify_credentials, montoit.switch_off,
     montoit.raise_without_values, montoit.read_credentials, montoit.take_credential, public.get_api_keys
     from public, anon, authenticated, service_role;
-grant execute on function montoit.read_credentials, montoit.change_rows, public.get_api_keys to service_role;
+grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
 """
 
 # Without their rows, nobody would know what the secrets in the Vault are for.

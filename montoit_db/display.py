@@ -27,8 +27,14 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def shown(text: str) -> str:
     """Return text from elsewhere on one line, without what a terminal would obey (escapes, direction marks)."""
-    kept = (" " if unicodedata.category(character) in _UNSHOWN else character for character in text)
-    return " ".join("".join(kept).split())
+    return " ".join(harmless(text).split())
+
+
+def harmless(text: str) -> str:
+    """Return text from elsewhere in its own lines, without what a terminal would obey."""
+    return "".join(
+        " " if character != "\n" and unicodedata.category(character) in _UNSHOWN else character for character in text
+    )
 
 
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

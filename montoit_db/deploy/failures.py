@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import message
+from montoit_db.display import harmless
 from montoit_db.errors import MontoitError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def explained(config: Config) -> Iterator[None]:
         plain = error if isinstance(error, MontoitError) else MontoitError(message(error))
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
             raise plain from None
-        print(plain, file=sys.stderr)  # noqa: T201
+        print(harmless(str(plain)), file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
         print(  # noqa: T201

@@ -268,9 +268,10 @@ def test_alembic_starts_it_and_says_so(directory: Path) -> None:
     result = run(*ALEMBIC, "upgrade", "head", environment=SANDBOX)
     assert result.returncode == 0, result.stderr
     assert "7/7" in result.stdout
-    assert [line for line in result.stderr.splitlines() if "embarqué" in line] == [
-        f"PostgreSQL embarqué, données dans {directory.parent / '.montoit-db'}"
-    ]
+    home = directory.parent / ".montoit-db"
+    target = f"SANDBOX : base postgres, rôle postgres, sur PostgreSQL embarqué, données dans {home}"
+    assert result.stderr.splitlines()[0] == target
+    assert [line for line in result.stderr.splitlines() if "embarqué" in line] == [target]
     status = run("montoit-db", "status", environment=SANDBOX)
     assert status.returncode == 0
 

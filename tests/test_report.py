@@ -74,6 +74,14 @@ def on(database: Database, environment: Mapping[str, str] = PRODUCTION) -> dict[
     return {"DATABASE_URL": database.address, **environment}
 
 
+def target(database: Database, environment: str = "production") -> str:
+    """Return the line that a command on `database` begins with, on stderr."""
+    url = database.url
+    port = url.port or url.query.get("port", 5432)
+    place = f"{url.host}:{port}" if url.host else f"le socket {url.query['host']}, port {port}"
+    return f"{environment.upper()} : base {database.name}, rôle {url.username}, sur {place}\n"
+
+
 def test_the_summary_is_the_guides() -> None:
     assert summary(COMPLETE) == GUIDE
 

@@ -89,3 +89,17 @@ def test_what_a_session_calls_itself(database_at: Callable[[str], Database]) -> 
         )  # fmt: skip
     assert result.returncode == 1
     assert is_text(result.stdout + result.stderr)
+
+
+@pytest.mark.parametrize("command", ["current", "downgrade", "upgrade"])
+def test_a_revision_of_the_databases(database_at: Callable[[str], Database], command: str) -> None:
+    database = database_at("0008")
+    database.execute(
+        "alter table montoit.alembic_version alter column version_num type text;"
+        f"update montoit.alembic_version set version_num = '{EVIL}'"
+    )
+    words = {"current": (), "downgrade": ("-1",), "upgrade": ("head",)}[command]
+    result = run("alembic", "-c", f"{ROOT}/alembic.ini", command, *words, environment=on(database))
+    assert result.returncode != 0
+    assert "eert" in result.stdout + result.stderr
+    assert is_text(result.stdout + result.stderr)

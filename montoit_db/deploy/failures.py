@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import message
@@ -38,6 +39,10 @@ def explained(config: Config) -> Iterator[None]:
             raise plain from None
         print(harmless(str(plain)), file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except CommandError as error:  # Alembic prints it, and it may quote a revision that the database named
+        if str(error) == harmless(str(error)):
+            raise
+        raise CommandError(harmless(str(error))) from None
     except KeyboardInterrupt:
         print(  # noqa: T201
             "Interrompu : une révision qui n'était pas finie est annulée, les autres restent. "

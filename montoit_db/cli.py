@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import who_blocks
-from montoit_db.display import show
+from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
 from montoit_db.intouch.catalogue import SERVICES
@@ -129,9 +129,9 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
         show(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
+            show(harmless(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}"))
             if finding.remedy:
-                show(f"   {finding.remedy}")
+                show(harmless(f"   {finding.remedy}"))
     raise typer.Exit(
         UNUSABLE
         if "settings" in levels
@@ -333,7 +333,7 @@ def _errors() -> Iterator[None]:
             code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return
-    print(message, file=sys.stderr)  # noqa: T201
+    print(harmless(message), file=sys.stderr)  # noqa: T201
     raise typer.Exit(code)
 
 

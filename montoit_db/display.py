@@ -25,10 +25,16 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "inconnu" if value is None else f"{value:.{digits}f}".replace(".", ",") + "\N{NO-BREAK SPACE}%"
 
 
-def harmless(text: str) -> str:
+def on_one_line(text: str) -> str:
     """Return text from elsewhere on one line, without what a terminal would obey (escapes, direction marks)."""
-    kept = (" " if unicodedata.category(character) in _UNSHOWN else character for character in text)
-    return " ".join("".join(kept).split())
+    return " ".join(harmless(text).split())
+
+
+def harmless(text: str) -> str:
+    """Return text from elsewhere in its own lines, without what a terminal would obey."""
+    return "".join(
+        " " if character != "\n" and unicodedata.category(character) in _UNSHOWN else character for character in text
+    )
 
 
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

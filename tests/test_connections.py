@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from montoit_db.database import connect_to, engine_url, make_engine
+from montoit_db.database import connect, connect_to, engine_url, make_engine
+from montoit_db.errors import SettingsError, UnreachableError
+from montoit_db.settings import DatabaseSettings
 from tests.support.checkout import ROOT
 from tests.support.commands import run
 from tests.support.poolers import PASSWORD, pgbouncer
@@ -100,3 +107,78 @@ def test_an_unencoded_at_is_explained_and_not_shown(front: Pooler) -> None:
 @pytest.mark.parametrize("raw", ["a%b", "a:b", "a/b", "a$b", "a b", "100%"])
 def test_other_signs_may_stand_as_they_are(raw: str) -> None:
     assert engine_url(f"postgres://u:{raw}@h:5432/d").password == raw
+
+
+# Whatever a shell or a person might put between the parts of a password.
+_SIGNS = "@/:?#%&=[]+ ,;'\"\\!$~|<>{}()*^`éß€\x7f\u202e"
+PARTS = st.lists(st.text("qzxjkvw", min_size=6, max_size=9), min_size=2, max_size=4)
+
+
+@st.composite
+def passwords(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """Return a password and the parts of it that no message may show."""
+    parts = draw(PARTS)
+    password = parts[0]
+    for part in parts[1:]:
+        password += draw(st.text(_SIGNS, min_size=1, max_size=3)) + part
+    return password, parts
+
+
+ADDRESSES = (
+    "postgres://u:{}@127.0.0.1:1/d",
+    "postgresql+psycopg://u:{}@127.0.0.1:1/d?sslmode=require",
+    "postgres://{}@127.0.0.1:1/d",
+    "postgres://u:{}@[::1]:1/d",
+    "postgres://u:{}@/d?host=/nowhere",
+    "postgres://127.0.0.1:1/d?user=u&password={}",
+    "postgres://u@127.0.0.1:1/d?password={}&connect_timeout=1",
+)
+
+
+def open_one(address: str) -> None:
+    """Connect as a command does."""
+    with connect(DatabaseSettings.from_environment({"DATABASE_URL": address})):
+        pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(passwords(), st.sampled_from(ADDRESSES), st.booleans())
+def test_no_part_of_a_password_is_shown(
+    secret: tuple[str, list[str]],
+    address: str,
+    encoded: bool,  # noqa: FBT001
+) -> None:
+    password, parts = secret
+    if address.startswith("postgres://{}"):
+        password = f"u:{quote(password, safe='') if encoded else password}"
+    elif encoded:
+        password = quote(password, safe="")
+    told = io.StringIO()
+    with pytest.raises((SettingsError, UnreachableError)) as refusal, redirect_stderr(told):
+        open_one(address.format(password))
+    if encoded:
+        assert isinstance(refusal.value, UnreachableError)
+    shown = f"{refusal.value}{told.getvalue()}"
+    assert not [part for part in parts if part in shown]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres://u:canary@canary/canary@h/d",
+        "postgres://u:canary@/canary@h/d",
+        "postgres://u:canary@canary:/canary@h/d",
+        "postgres://u:canary@canary?canary=canary@h/d",
+        "postgres://u:canary@canary:5432/d@h/d",
+        "postgres://u/canary:canary@h/d",
+        "postgres://h:5432/d?password=canary@canary",
+        "postgres://h/d?password=canary@canary",
+        "postgres://u@h/d?password=canary&canary=1",
+        "postgres://u:canary%00canary@127.0.0.1:1/d",
+        "postgres://u:canary%ff@127.0.0.1:1/d",
+    ],
+)
+def test_a_password_that_splits_the_address_is_not_shown(address: str) -> None:
+    result = run("montoit-db", "status", environment={"DATABASE_URL": address})
+    assert result.returncode in {2, 3}
+    assert not any(word in result.stdout + result.stderr for word in ("canary", "Traceback")), result.stderr

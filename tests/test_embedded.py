@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -13,11 +14,11 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from montoit_db.database import embedded, make_engine
+from montoit_db.database import connect_to, embedded, make_engine
 from montoit_db.errors import MontoitError, UnreachableError
 from tests.support.checkout import ROOT
 from tests.support.commands import run
@@ -50,6 +51,21 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         Path(parent).chmod(0o755)
         monkeypatch.chdir(parent)
         yield Path(parent) / "server"
+
+
+def as_nobody(home: Path) -> subprocess.CompletedProcess[str]:
+    """Use the server of `home` as nobody. Root's interpreter may be closed to others, so it is loaded first."""
+    nobody = pwd.getpwnam("nobody")
+    become_nobody = f"""
+import os
+from montoit_db.database import engine_url, make_engine
+make_engine(engine_url("postgresql://")).dialect
+os.setgroups([]); os.setgid({nobody.pw_gid}); os.setuid({nobody.pw_uid})
+"""
+    return subprocess.run(
+        [sys.executable, "-c", become_nobody + USER, str(home)],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -199,6 +215,116 @@ def test_a_link_in_a_shared_directory_gives_nothing_away(directory: Path) -> Non
     assert victim.stat().st_uid == 0
 
 
+class Impostor(NamedTuple):
+    """A socket of somebody else's; `callers` are those who have connected to it."""
+
+    directory: Path
+    callers: list[int]
+
+
+@contextmanager
+def impostor(directory: Path, uid: int, mode: int = 0o711) -> Iterator[Impostor]:
+    """Listen as `uid` in a directory of his, under the name that a server of ours would have."""
+    directory.mkdir(mode=0o700)
+    os.chown(directory, uid, -1)
+    listen = (
+        "import os, socket, sys\n"
+        f"os.setuid({uid})\n"
+        f"os.chmod({str(directory)!r}, {mode})\n"
+        "listener = socket.socket(socket.AF_UNIX)\n"
+        f"listener.bind({str(directory / '.s.PGSQL.5432')!r})\n"
+        f"os.chmod({str(directory / '.s.PGSQL.5432')!r}, 0o777)\n"
+        "listener.listen()\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    connection, _ = listener.accept()\n"
+        "    print(len(connection.recv(8)), flush=True)\n"
+        "    connection.close()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", listen], cwd="/", stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            callers: list[int] = []
+            yield Impostor(directory, callers)
+        finally:
+            process.terminate()
+            callers += map(int, process.stdout.read().split())
+            shutil.rmtree(directory)
+
+
+def socket_directory_of(home: Path) -> Path:
+    """Return where the socket of a server in `home` lies, which anybody can work out."""
+    with embedded.server(home) as server:
+        return server.socket_directory
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="root alone is somebody else at will")
+@pytest.mark.parametrize("name", ["a space", "server"])
+def test_a_server_of_somebody_else_is_not_even_asked(directory: Path, name: str) -> None:
+    home = directory.with_name(name)
+    where = socket_directory_of(home)
+    if where.exists():
+        where.rmdir()
+    with impostor(where, pwd.getpwnam("daemon").pw_uid) as other:
+        with pytest.raises(MontoitError, match="appartient à un autre utilisateur"), embedded.server(home):
+            pass
+        result = run("montoit-db", "status", environment=SANDBOX) if name == "server" else None
+    assert other.callers == [], "nobody connected"
+    assert result is None or "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="root alone is somebody else at will")
+def test_not_as_root_a_server_of_somebody_else_is_not_even_asked(directory: Path) -> None:
+    """In the temporary directory, where everybody may take the name first."""
+    nobody = pwd.getpwnam("nobody")
+    home = directory.with_name("a space") / "server"
+    home.parent.mkdir()
+    os.chown(home.parent, nobody.pw_uid, nobody.pw_gid)
+    where = Path("/tmp") / f"montoit-db-{nobody.pw_uid}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"  # noqa: S108
+    with impostor(where, pwd.getpwnam("daemon").pw_uid) as other:
+        result = as_nobody(home)
+    assert (result.stdout, result.returncode) == ("", 1)
+    assert f"{where} appartient à un autre utilisateur" in result.stderr
+    assert other.callers == [], "nobody connected"
+    assert as_nobody(home).stdout == "3\n", "this is where it would have looked"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="root alone is somebody else at will")
+def test_the_servers_user_is_required(directory: Path) -> None:
+    """Whatever the directory: one that was ours when it was looked at, say."""
+    with embedded.server(directory) as server:
+        ours = server.url()
+    with impostor(directory.with_name("other"), pwd.getpwnam("daemon").pw_uid) as other:
+        url = ours.update_query_dict({"host": str(other.directory)})
+        with pytest.raises(UnreachableError, match="requirepeer"), connect_to(make_engine(url)):
+            pass
+    assert other.callers == [0], "it was told nothing"
+
+
+@pytest.mark.parametrize("part", ["", "data", "run"])
+@pytest.mark.parametrize("obstacle", ["open", "link", "owner"])
+def test_a_directory_that_others_prepared_is_refused(directory: Path, part: str, obstacle: str) -> None:
+    answers(directory)
+    path = directory / part
+    if obstacle == "open":
+        path.chmod(0o777)
+        message = "est ouvert à d'autres utilisateurs"
+    elif obstacle == "link":
+        moved = directory.with_name("moved")
+        path.rename(moved)
+        path.symlink_to(moved)
+        message = "est un lien"
+    else:
+        if not AS_ROOT:
+            pytest.skip("root alone changes owners")
+        os.chown(path, pwd.getpwnam("daemon").pw_uid, -1)
+        message = "appartient à un autre utilisateur"
+    with pytest.raises(MontoitError, match=message) as refusal:
+        answers(directory)
+    assert str(path) in str(refusal.value)
+
+
 def test_an_empty_data_directory_is_filled(directory: Path) -> None:
     directory.mkdir()
     (directory / "data").mkdir()
@@ -245,20 +371,10 @@ def test_root_below_a_directory_that_is_closed_to_others(directory: Path) -> Non
 
 @pytest.mark.skipif(not AS_ROOT, reason="everything else here runs not as root then")
 def test_not_as_root(directory: Path) -> None:
-    """Root's interpreter may be closed to others, so it is loaded first and then becomes somebody else."""
     nobody = pwd.getpwnam("nobody")
     directory.mkdir()
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-    become_nobody = f"""
-import os
-from montoit_db.database import engine_url, make_engine
-make_engine(engine_url("postgresql://")).dialect
-os.setgroups([]); os.setgid({nobody.pw_gid}); os.setuid({nobody.pw_uid})
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", become_nobody + USER, str(directory / "server")],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    result = as_nobody(directory / "server")
     assert (result.stdout, result.returncode) == ("3\n", 0), result.stderr
     assert (directory / "server" / "data").stat().st_uid == nobody.pw_uid
     with pytest.raises(MontoitError, match="appartient à un autre utilisateur"), embedded.server(directory / "server"):
@@ -269,9 +385,10 @@ def test_alembic_starts_it_and_says_so(directory: Path) -> None:
     result = run(*ALEMBIC, "upgrade", "head", environment=SANDBOX)
     assert result.returncode == 0, result.stderr
     assert "7/7" in result.stdout
-    assert [line for line in result.stderr.splitlines() if "embarqué" in line] == [
-        f"PostgreSQL embarqué, données dans {directory.parent / '.montoit-db'}"
-    ]
+    home = directory.parent / ".montoit-db"
+    target = f"SANDBOX : base postgres, rôle postgres, sur PostgreSQL embarqué, données dans {home}"
+    assert result.stderr.splitlines()[0] == target
+    assert [line for line in result.stderr.splitlines() if "embarqué" in line] == [target]
     status = run("montoit-db", "status", environment=SANDBOX)
     assert status.returncode == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +10,11 @@ from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from montoit_db import __version__
+from montoit_db.database import target, tls
 from montoit_db.database.failures import remedy
 from montoit_db.database.session import bounded
 from montoit_db.database.url import engine_url
+from montoit_db.display import harmless, on_one_line, show
 from montoit_db.errors import SettingsError, UnreachableError
 from montoit_db.settings import DatabaseSettings, DeploymentSettings
 
@@ -27,7 +28,7 @@ _TRANSACTION_POOLER_PORT = "6543"
 
 
 def make_engine(url: URL) -> Engine:
-    """Return an engine that keeps no connection and shows no parameter.
+    """Return an engine that keeps no connection, shows no parameter, and encrypts what goes to a remote host.
 
     It prepares no statement for a transaction pooler (port 6543, or `?pgbouncer=true`): the next transaction may run on
     another connection to the server, which does not know the statement.
@@ -43,6 +44,7 @@ def make_engine(url: URL) -> Engine:
             "application_name": f"montoit-db {__version__}",
             "client_encoding": "utf8",
             **({"prepare_threshold": None} if pooled else {}),
+            **tls.arguments(url),
         },
     )
 
@@ -65,7 +67,7 @@ def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings
 
 @contextmanager
 def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
-    """Yield the database's address; the embedded server, if it is that one, runs until the block ends.
+    """Yield the database's address and name it on stderr; the embedded server, if it is that one, runs until the end.
 
     Raises:
         SettingsError: `DATABASE_URL` cannot be used.
@@ -73,14 +75,18 @@ def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
     """
     settings = settings or DatabaseSettings.from_environment()
     if settings.url is not None:
-        yield engine_url(settings.url)
+        url = engine_url(settings.url)
+        show(target.described(settings.environment, url), error=True)
+        yield url
         return
 
     from montoit_db.database import embedded  # noqa: PLC0415 -- only a trial loads it
 
     with embedded.server() as server:
-        print(f"PostgreSQL embarqué, données dans {server.home}", file=sys.stderr)  # noqa: T201
-        yield server.url()
+        url = server.url()
+        where = f"PostgreSQL embarqué, données dans {server.home}"
+        show(target.described(settings.environment, url, where), error=True)
+        yield url
 
 
 @contextmanager
@@ -95,14 +101,16 @@ def connect_to(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except OperationalError as error:
-        reason = str(error.orig).strip()
+        reason = harmless(str(error.orig)).strip()
         raise UnreachableError(f"Base de données injoignable : {reason}\n{remedy(reason)}") from None
     except (ArgumentError, ProgrammingError, ValueError) as error:
-        reason = str(error.orig).strip() if isinstance(error, ProgrammingError) else "illisible"
+        reason = harmless(str(error.orig)).strip() if isinstance(error, ProgrammingError) else "illisible"
         raise SettingsError([f"DATABASE_URL : un de ses paramètres n'est pas valable ({reason})"]) from None
     with connection:
         session: psycopg.Connection[Any] = cast("Any", connection.connection.driver_connection)
         encoding = session.info.parameter_status("server_encoding")
         if encoding not in {"UTF8", None}:
-            raise SettingsError([f"DATABASE_URL : cette base est en {encoding}, il en faut une en UTF8"])
+            raise SettingsError(
+                [f"DATABASE_URL : cette base est en {on_one_line(encoding or '')}, il en faut une en UTF8"]
+            )
         yield connection

@@ -23,6 +23,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -45,25 +46,30 @@ _ROOT_DIRECTORY = Path("/var/lib/montoit-db")
 # Short enough that the socket's whole path fits into 107 bytes (unix(7)), and no comma, quote or space,
 # which would split PostgreSQL's list of directories.
 _SOCKET_DIRECTORY = re.compile(r"[A-Za-z0-9/._-]{1,90}")
+_WRITERS, _ALL_OTHERS = 0o022, 0o077  # bits of a directory's mode that let others in
 _PATIENCE = 60  # seconds for the server to start, to stop, or to be gone
 _PAUSE = 0.02  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server; `home` is its directory, `binaries` where its programs are."""
+    """A running server; `home` is its directory, `binaries` where its programs are, `user` whom it runs as."""
 
     home: Path
     binaries: Path
     socket_directory: Path
+    user: str
 
     def url(self, database: str = "postgres") -> URL:
-        """Return the address of `database`, reached over the server's socket as its superuser."""
+        """Return the address of `database`, reached over the server's socket as its superuser.
+
+        A server of another user that answers there is told nothing (`requirepeer`).
+        """
         return URL.create(
             "postgresql+psycopg",
             username="postgres",
             database=database,
-            query={"host": str(self.socket_directory), "port": "5432"},
+            query={"host": str(self.socket_directory), "port": "5432", "requirepeer": self.user},
         )
 
 
@@ -75,7 +81,8 @@ def server(directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: P
     directory of another PostgreSQL's programs, for benchmarks that compare versions.
 
     Raises:
-        MontoitError: the `embedded` extra is missing, or the directory belongs to someone else.
+        MontoitError: the `embedded` extra is missing, or a directory of the server's belongs to somebody else, may be
+            written by others, or is a link.
         UnreachableError: the server does not start; the message says where its log is.
 
     """
@@ -96,7 +103,7 @@ def server(directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: P
             f"supprimez {directory} ; sinon, définissez DATABASE_URL."
         ) from None
     try:
-        yield Server(cluster.home, cluster.binaries, cluster.socket_directory)
+        yield Server(cluster.home, cluster.binaries, cluster.socket_directory, cluster.user_name)
     finally:
         with cluster.locked("start.lock"):
             os.close(lease)
@@ -109,6 +116,7 @@ class _Cluster:
     binaries: Path
     socket_directory: Path
     user: pwd.struct_passwd | None  # the server's user; None: our own
+    user_name: str  # the name of that user, in any case
 
     @classmethod
     def locate(cls, directory: Path) -> _Cluster:
@@ -116,7 +124,7 @@ class _Cluster:
         package = _package()
         if os.geteuid() != 0:
             _make_own_directory(directory, 0o700)
-            return cls(directory, package / "pginstall" / "bin", _socket_directory(directory), None)
+            return cls(directory, package / "pginstall" / "bin", _socket_directory(directory), None, _own_name())
         try:
             user = pwd.getpwnam("nobody")
         except KeyError:
@@ -139,7 +147,7 @@ class _Cluster:
             binaries = _copied_binaries(package, _ROOT_DIRECTORY)  # one copy for all projects
         except (MontoitError, OSError):
             binaries = _copied_binaries(package, directory)
-        return cls(directory, binaries, _socket_directory(directory), user)
+        return cls(directory, binaries, _socket_directory(directory), user, user.pw_name)
 
     @property
     def data(self) -> Path:
@@ -151,7 +159,7 @@ class _Cluster:
 
     def lock(self, name: str, mode: int) -> int:
         """Take a lock of the home directory and return its descriptor; closing it releases the lock."""
-        descriptor = os.open(self.home / name, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.home / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, mode)
         except BaseException:
@@ -168,7 +176,14 @@ class _Cluster:
             os.close(descriptor)
 
     def ensure_running(self, options: Sequence[str]) -> None:
-        """Start the server if it is dead, and return once it answers. The caller holds start.lock."""
+        """Start the server if it is dead, and return once it answers. The caller holds start.lock.
+
+        Before the first look the directories are checked: the socket's may lie where others write, too.
+        """
+        with suppress(FileNotFoundError):
+            _check_directory(self.data, self.user, _WRITERS)
+        _make_own_directory(self.socket_directory, 0o700, self.user, _ALL_OTHERS)
+        self._give(self.socket_directory)
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
             try:
@@ -230,10 +245,6 @@ class _Cluster:
             self.socket_directory / ".s.PGSQL.5432.lock",
         ):
             leftover.unlink(missing_ok=True)
-        _make_own_directory(self.socket_directory, 0o700, self.user)
-        if self.socket_directory.is_symlink():
-            raise MontoitError(f"{self.socket_directory} est un lien ; supprimez-le.")
-        self._give(self.socket_directory)
         settings = (
             "listen_addresses=",
             "port=5432",
@@ -303,22 +314,64 @@ def _package() -> Path:
     return Path(spec.origin).parent
 
 
-def _make_own_directory(directory: Path, mode: int, user: pwd.struct_passwd | None = None) -> None:
-    """Create `directory` if it is missing; refuse it if it belongs neither to us nor to the server's `user`."""
+def _make_own_directory(
+    directory: Path, mode: int, user: pwd.struct_passwd | None = None, shut_out: int = _WRITERS
+) -> None:
+    """Create `directory` if it is missing; check one that is there."""
     try:
-        directory.mkdir()
-        directory.chmod(mode)  # whatever the umask
+        directory.mkdir(mode=0o700)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(descriptor, mode)  # whatever the umask
+        finally:
+            os.close(descriptor)
     except FileExistsError:
-        status = directory.stat()
-        if status.st_uid not in {os.geteuid(), user.pw_uid if user else os.geteuid()}:
-            raise MontoitError(
-                f"{directory} appartient à un autre utilisateur (uid {status.st_uid}). Relancez la commande sous "
-                "cet utilisateur, depuis un autre répertoire, ou avec DATABASE_URL."
-            ) from None
+        _check_directory(directory, user, shut_out)
     except OSError as error:
         raise MontoitError(
             f"{directory} : création impossible ({error.strerror}). Lancez la commande depuis un répertoire "
             "où vous pouvez écrire, ou définissez DATABASE_URL."
+        ) from None
+
+
+def _check_directory(directory: Path, user: pwd.struct_passwd | None, shut_out: int) -> None:
+    """Refuse a directory that others could have prepared for us.
+
+    It has to be a directory and no link, to belong to us or to the server's `user`, and to have no bit of `shut_out`.
+
+    Raises:
+        MontoitError: it is not so.
+        FileNotFoundError: it is not there.
+
+    """
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        kind = "un lien" if stat.S_ISLNK(status.st_mode) else "autre chose qu'un répertoire"
+        raise MontoitError(
+            f"Le PostgreSQL embarqué ne peut pas utiliser {directory} : c'est {kind}. Supprimez-le, lancez la commande "
+            "depuis un autre répertoire, ou définissez DATABASE_URL."
+        )
+    if status.st_uid not in {os.geteuid(), user.pw_uid if user else os.geteuid()}:
+        raise MontoitError(
+            f"{directory} appartient à un autre utilisateur (uid {status.st_uid}). Relancez la commande sous "
+            "cet utilisateur, depuis un autre répertoire, ou avec DATABASE_URL."
+        )
+    if status.st_mode & shut_out:
+        closed = stat.S_IMODE(status.st_mode) & ~shut_out
+        raise MontoitError(
+            f"{directory} est ouvert à d'autres utilisateurs, qui ont pu y préparer quelque chose. Supprimez-le, ou, "
+            f"si vous savez d'où vient ce qu'il contient : chmod {closed:o} {directory}"
+        )
+
+
+def _own_name() -> str:
+    """Return the name that we run under: PostgreSQL does not run without."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise MontoitError(
+            f"L'utilisateur de cette commande (uid {os.geteuid()}) n'a pas de nom dans /etc/passwd, et PostgreSQL ne "
+            "tourne pas sans. Lancez-la sous un autre utilisateur, ou définissez DATABASE_URL."
         ) from None
 
 

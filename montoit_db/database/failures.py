@@ -8,23 +8,31 @@ import psycopg
 from psycopg.errors import DependentObjectsStillExist
 from sqlalchemy.exc import DBAPIError
 
+from montoit_db.display import harmless
+
 
 def message(error: DBAPIError | psycopg.Error) -> str:
-    """Return what the server said, without its DETAIL, which may quote a whole row."""
+    """Return what the server said, without its DETAIL, which may quote a whole row, and without control characters."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     diagnostic = cause.diag if isinstance(cause, psycopg.Error) else None
     if diagnostic is None or diagnostic.message_primary is None:
-        return f"La base de données a refusé ou coupé la connexion : {str(cause).strip()}"
+        return f"La base de données a refusé ou coupé la connexion : {harmless(str(cause)).strip()}"
     lines = [f"La base de données a refusé (SQLSTATE {diagnostic.sqlstate}) : {diagnostic.message_primary}"]
     if diagnostic.sqlstate == DependentObjectsStillExist.sqlstate:
         lines.append("Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.")
     elif diagnostic.message_hint:
         lines.append(diagnostic.message_hint)
-    return "\n".join(lines)
+    return harmless("\n".join(lines))
 
 
+_NO_TLS = (
+    "TLS : ce serveur n'en offre pas, et rien ne lui a été envoyé, ni mot de passe ni commande. Activez-y TLS ; "
+    "sur un réseau sûr de bout en bout, écrivez sslmode=disable dans DATABASE_URL."
+)
 # A connection that fails has no error code, only a text: patterns of that text, and what to do about each.
 _REMEDIES = (
+    (r"does not support SSL, but SSL was required", _NO_TLS),
+    (r"requirepeer", "Serveur : un autre compte que celui du serveur attendu y répond ; rien ne lui a été envoyé."),
     (
         r"failed to resolve host|could not translate host name|Name or service not known",
         "Hôte : ce nom n'existe pas, ou seulement en IPv6 (Supabase en direct) ; depuis IPv4, prenez le pooler.",

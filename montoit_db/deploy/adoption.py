@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from montoit_db.display import harmless
 from montoit_db.intouch.catalogue import SERVICES
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def summary(steps: Mapping[str, Sequence[str]], width: int = 80) -> str:
             "Pour qu'un administrateur le reste, nommez-le :",
             "  insert into montoit.administrators (user_id) values ('…');",
         ]
-    return "\n".join(lines)
+    return harmless("\n".join(lines))
 
 
 _LOSE_RIGHTS = "perdent leurs droits d'administrateur"

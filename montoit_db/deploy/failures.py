@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import message
+from montoit_db.display import harmless
 from montoit_db.errors import MontoitError
 
 if TYPE_CHECKING:
@@ -35,8 +37,12 @@ def explained(config: Config) -> Iterator[None]:
         explanation = error if isinstance(error, MontoitError) else MontoitError(message(error))
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
             raise explanation from None
-        print(explanation, file=sys.stderr)  # noqa: T201
+        print(harmless(str(explanation)), file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except CommandError as error:  # Alembic prints it, and it may quote a revision that the database named
+        if str(error) == harmless(str(error)):
+            raise
+        raise CommandError(harmless(str(error))) from None
     except KeyboardInterrupt:
         print(  # noqa: T201
             "Interrompu : une révision qui n'était pas finie est annulée, les autres restent. "

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from montoit_db.database import connect_to
-from montoit_db.display import harmless
+from montoit_db.display import on_one_line
 from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.intouch.catalogue import TABLES
 
@@ -120,7 +120,7 @@ class Blocker(NamedTuple):
         """Describe the session in French."""
         age = "âge inconnu" if self.age is None else f"depuis {self.age} s"
         if self.prepared is not None:
-            return f"transaction préparée « {harmless(self.prepared)} » ({age}) sur {self.tables}"
+            return f"transaction préparée « {on_one_line(self.prepared)} » ({age}) sur {self.tables}"
         return (
             f"pid {self.pid} ({self.state or 'état inconnu'}, {age}, {self.application or 'sans nom'}) "
             f"sur {self.tables}"

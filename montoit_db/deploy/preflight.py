@@ -19,7 +19,7 @@ from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
@@ -51,8 +51,11 @@ def look(*, schema_only: bool = False) -> list[Finding]:
     except SettingsError:
         return findings
     try:
-        with database.connect(target, bounds) as connection:
-            findings.append(_pooler(connection, target, bounds))
+        with (
+            database.located(target) as url,
+            database.connect_to(engine := database.bounded(database.make_engine(url), bounds)) as connection,
+        ):
+            findings += [_tls(connection), _pooler(connection, engine)]
             connection.exec_driver_sql("set transaction read only")
             for finding in _database(connection, intouch):
                 findings.append(finding)
@@ -116,13 +119,35 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
             )
 
 
-def _pooler(connection: Connection, target: DatabaseSettings, bounds: DeploymentSettings) -> Finding:
+def _tls(connection: Connection) -> Finding:
+    """Say how the connection is protected; what is in force is libpq's to tell, whoever asked for it."""
+    raw: Any = connection.connection.driver_connection
+    is_local, mode, is_encrypted = database.protection(raw.pgconn)
+    if is_local:
+        return Finding("TLS", "ok", "connexion locale (socket ou boucle locale)")
+    if mode == database.VERIFIED:
+        return Finding("TLS", "ok", f"{mode} : la connexion est chiffrée, et le serveur vérifié")
+    if not is_encrypted:
+        told = "le mot de passe, les requêtes et les credentials passent en clair"
+    elif mode == "verify-ca":
+        told = "la connexion est chiffrée, mais le nom du serveur n'est pas vérifié"
+    else:
+        told = "la connexion est chiffrée, mais le serveur n'est pas vérifié : un autre peut se faire passer pour lui"
+    return Finding(
+        "TLS",
+        "warning",
+        f"sslmode={mode} : {told}",
+        "Dans DATABASE_URL : sslmode=verify-full&sslrootcert=<certificat de l'autorité> (« TLS », docs/GUIDE.fr.md).",
+    )
+
+
+def _pooler(connection: Connection, engine: Engine) -> Finding:
     """Recognise a pooler: the process number that it gives to its client is not that of a server process."""
     raw: Any = connection.connection.driver_connection
     if _backend(connection) == raw.info.backend_pid:
         return Finding("Pooler", "ok", "connexion directe")
     try:
-        with database.connect(target, bounds) as other:
+        with database.connect_to(engine) as other:
             transactional = _shares_a_server_connection(connection, other)
     except UnreachableError as error:
         remedy = (

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import path_of_others
 from montoit_db.deploy.locks import take_lock, who_blocks
-from montoit_db.display import harmless, number, shortened
+from montoit_db.display import number, on_one_line, shortened
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import SERVICES
 
@@ -117,7 +117,7 @@ _WIDEST = 26  # characters of a name
 
 def described(changes: Sequence[Change]) -> str:
     """Return a plan in French, 80 columns wide; a service of InTouch's has its name of the catalogue."""
-    names = {change.key: shortened(harmless(_LABELS.get(change.key, change.name)), _WIDEST) for change in changes}
+    names = {change.key: shortened(on_one_line(_LABELS.get(change.key, change.name)), _WIDEST) for change in changes}
     widest = max(map(len, names.values()))
     lines = [f"Part des utilisateurs : {changes[0].after} %", ""]
     for change in changes:
@@ -138,7 +138,7 @@ def described(changes: Sequence[Change]) -> str:
 
 def _whom(change: Change) -> str:
     if change.roles:
-        return f"parmi : {shortened(harmless(', '.join(change.roles)), _WIDEST)}"
+        return f"parmi : {shortened(on_one_line(', '.join(change.roles)), _WIDEST)}"
     if change.users_before is None or not change.is_needed:
         return ""
     return f"environ {number(change.users_before)} → {number(change.users_after)} utilisateurs"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from montoit_db.display import DASH, harmless, number, percent
+from montoit_db.display import DASH, number, on_one_line, percent
 from montoit_db.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
                 LOGS[row.log],
                 masked(row.phone_number or ""),
                 row.status_code,
-                without_phone_numbers(harmless(row.message or "")),
+                without_phone_numbers(on_one_line(row.message or "")),
             )
             for row in failures
         ),

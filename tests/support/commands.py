@@ -111,3 +111,11 @@ def run_check(
         if finding["level"] != "ok":
             problems.setdefault(finding["subject"], []).append(finding)
     return result.returncode, problems
+
+
+def target(database: Database, environment: str = "production") -> str:
+    """Return the line that a command on `database` begins with, on stderr."""
+    url = database.url
+    port = url.port or url.query.get("port", 5432)
+    place = f"{url.host}:{port}" if url.host else f"le socket {url.query['host']}, port {port}"
+    return f"{environment.upper()} : base {database.name}, rôle {url.username}, sur {place}\n"

@@ -106,7 +106,7 @@ def _free_port() -> int:
 def _make_certificate(directory: Path) -> None:
     subprocess.run(
         ["/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1",
+         "-addext", "subjectAltName=DNS:localhost,DNS:db.example,IP:127.0.0.1,IP:::1",
          "-keyout", f"{directory}/key.pem", "-out", f"{directory}/certificate.pem"],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -25,6 +25,7 @@ def run_offline() -> None:
         offline.begin(context.get_context())
         let_revisions_object(context.get_context())
         context.run_migrations()
+        offline.end(context.get_context())
 
 
 def run_without_database() -> None:

@@ -137,7 +137,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
     "montoit.store_credentials": {"select {}('sandbox', 'table', '[]')": NO},
     "montoit.take_credential": {"select {}()": NO},
-    "montoit.change_rows": {"select {}('delete from public.api_keys')": NO},
+    "montoit.change_rows": {"select {}('delete from montoit.administrators')": NO},
     "montoit.switch_off": {"select {}('why')": NO},
     "montoit.verify_credentials": {"select {}('sandbox', '{{}}')": NO},
     "montoit.raise_without_values": {"select {}('P0001', '', '')": NO},

@@ -226,8 +226,9 @@ def test_asked_in_a_terminal(activated: Database, answer: str, code: int, share:
             asked = ""
             while "Appliquer ?" not in asked:
                 asked += process.stderr.read(1) or pytest.fail(f"it ended without asking: {asked}")
-            held = f"datname = '{activated.name}' and pid <> pg_backend_pid() and state"
-            assert activated.value(f"select count(*) from pg_stat_activity where {held} <> 'idle'") == 0
+            held = f"datname = '{activated.name}' and pid <> pg_backend_pid() and state <> 'idle'"
+            sessions = f"select count(*) from pg_stat_activity where backend_type = 'client backend' and {held}"
+            assert activated.value(sessions) == 0
             os.write(ours, answer.encode())
             out, err = process.communicate(timeout=30)
             err = asked + err

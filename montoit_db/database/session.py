@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from sqlalchemy import event
 
+from montoit_db.errors import UnreachableError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,7 +39,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Wait as psycopg does, and close the connection where nothing came in time.
 
         Raises:
-            psycopg.OperationalError: the server has been silent for longer than `patience`.
+            UnreachableError: the server has been silent for longer than `patience`.
 
         """
         patience = self.patience if timeout is None else timeout
@@ -48,7 +50,15 @@ class BoundedConnection(psycopg.Connection[Any]):
             if patience is None or time.monotonic() - begin < patience:
                 raise
         self.pgconn.finish()  # otherwise the rollback would wait as long again
-        raise psycopg.OperationalError(f"le serveur n'a rien répondu pendant {patience:g} s")
+        raise UnreachableError(
+            f"Base de données injoignable : le serveur n'a rien répondu pendant {patience:g} s.\n"
+            "Vérifiez le serveur et le réseau ; la transaction en cours est annulée. Voyez : montoit-db status"
+        )
+
+    def rollback(self) -> None:
+        """Roll back, unless the connection is gone, and the transaction with it."""
+        if not self.closed:
+            super().rollback()
 
 
 def bounded(engine: Engine, bounds: DeploymentSettings) -> Engine:

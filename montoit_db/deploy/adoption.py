@@ -124,7 +124,7 @@ where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type
 """
 _PLATFORM_ADMINISTRATORS = "select id from public.profiles where user_type::text like 'admin%' order by id"
 _KEPT_BY_INDEX = """
-select indexrelid::regclass::text, indisclustered, indisreplident
+select replace(indexrelid::regclass::text, 'public.', ''), indisclustered, indisreplident
 from pg_index
 where indrelid = 'public.api_keys'::regclass and indisunique and (indisclustered or indisreplident)
   and pg_get_indexdef(indexrelid, 1, false) = 'service_name' and indnkeyatts = 1

@@ -149,7 +149,12 @@ select l.pid, a.state, extract(epoch from now() - coalesce(a.xact_start, p.prepa
        string_agg(distinct replace(l.relation::regclass::text, 'public.', ''), ', '), p.gid
 from pg_locks as l
 left join pg_stat_activity as a using (pid)
-left join pg_prepared_xacts as p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction::text
+left join (
+    select own.virtualtransaction, prepared.gid, prepared.prepared
+    from pg_locks as own
+    join pg_prepared_xacts as prepared on prepared.transaction = own.transactionid
+    where own.pid is null
+) as p on l.pid is null and p.virtualtransaction = l.virtualtransaction
 where l.granted and l.pid is distinct from pg_backend_pid()
   and l.relation in (select to_regclass(t) from unnest(%(tables)s::text[]) as t)
 group by l.pid, a.state, a.xact_start, a.application_name, p.gid, p.prepared

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
+OUTCOME = "resultat"  # a temporary table of the script's session
 VERSION_TABLE = f"{VERSION_SCHEMA}.alembic_version"
 
 HEADER = """\
@@ -55,23 +56,38 @@ from montoit.unfinished_logs() where is_large"""
 
 @contextmanager
 def header_and_result(migration: MigrationContext) -> Iterator[None]:
-    """Put the header before the transaction, and after it a query of the outcome.
-
-    That is the state of the services, what was done to adopted tables, and which statements are left to be run alone.
-    """
+    """Put the header before the transaction, and after it the outcome."""
     words = Words(migration, None)
     activation = words.tree.activation.revision
-    steps = planned_steps(migration)
-    is_upgrade = {step.revision.revision: step.is_upgrade for step in steps}
+    is_upgrade = {step.revision.revision: step.is_upgrade for step in planned_steps(migration)}
     migration.impl.static_output(HEADER + ("\n" + HEADER_OF_VALUES if is_upgrade.get(activation) else ""))
     yield
-    queries = [SERVICES_QUERY] if activation in is_upgrade else []
+    if outcome_queries(migration):
+        # The last statement, since the SQL editor shows the last result only. It runs under the session's own path, and
+        # so it computes nothing.
+        migration.impl.static_output(f"select * from pg_temp.{OUTCOME} order by 1, 2;")  # noqa: S608 -- our own name
+
+
+def outcome_queries(migration: MigrationContext) -> list[str]:
+    """Return the queries of the outcome: the services, what an adoption did, and what is left to be run alone."""
+    activation = Tree(migration.opts["script"]).activation.revision
+    steps = planned_steps(migration)
+    queries = [SERVICES_QUERY] if activation in {step.revision.revision for step in steps} else []
     if any(step.is_upgrade and declares(step.revision, "adopts_tables") for step in steps):
         queries.append(ADOPTION_QUERY)
     if any(step.is_upgrade and declares(step.revision, "runs_alone") for step in steps):
         queries.append(UNFINISHED_QUERY)
+    return queries
+
+
+def end(migration: MigrationContext) -> None:
+    """Keep the outcome in a temporary table, while the path is empty: no object that may be dropped is needed later."""
+    queries = outcome_queries(migration)
     if queries:
-        migration.impl.static_output("\nunion all\n".join(queries) + "\norder by 1, 2;")
+        rows = "\nunion all\n".join(queries)
+        migration.impl.static_output(
+            f"drop table if exists pg_temp.{OUTCOME};\ncreate temporary table {OUTCOME} as\n{rows};"
+        )
 
 
 def begin(migration: MigrationContext) -> None:

@@ -164,7 +164,10 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     values = {"keys": list(before), "share": changes[0].after}
     try:
         take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
-        connection.exec_driver_sql("select set_config('montoit.reason', %(reason)s, true)", {"reason": reason})
+        connection.exec_driver_sql(
+            "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
+            {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},
+        )
         if len(connection.exec_driver_sql(_LOCK_FLAGS, values).all()) != len(before):
             raise RefusedError(
                 "Ce rôle de connexion ne peut pas modifier ces flags, rien n'a été modifié. Connectez-vous avec "

@@ -87,6 +87,7 @@ def run(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        errors="replace",  # a test of another encoding looks at one of the two streams
         check=False,
     )
 

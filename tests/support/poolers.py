@@ -46,9 +46,14 @@ class Pooler(NamedTuple):
 
 @contextmanager
 def pgbouncer(
-    server: PostgresServer, mode: Literal["transaction", "session"], *, tcp: bool = False, take_turns: bool = False
+    server: PostgresServer,
+    mode: Literal["transaction", "session"],
+    *,
+    tcp: bool = False,
+    take_turns: bool = False,
+    pool: int = 6,
 ) -> Iterator[Pooler]:
-    """Start PgBouncer with few connections; over TCP it asks for the password, and offers TLS.
+    """Start PgBouncer with `pool` connections; over TCP it asks for the password, and offers TLS.
 
     It lends the connection that was given back last, or, to `take_turns`, the one that was given back first.
     """
@@ -73,7 +78,7 @@ def pgbouncer(
             "unix_socket_mode = 0777",
             f"auth_file = {name}/users",
             f"pool_mode = {mode}",
-            "default_pool_size = 6",
+            f"default_pool_size = {pool}",
             "max_client_conn = 200",
             f"server_round_robin = {int(take_turns)}",
             f"logfile = {name}/log",

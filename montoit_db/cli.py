@@ -344,7 +344,7 @@ def _blocked(error: DBAPIError) -> str:
     """Return what to say of a command that a lock kept from its answer; the connection that waited is closed by now."""
     said = database.message(error)
     try:
-        with database.connect() as connection:
+        with database.connect(is_second=True) as connection:
             return f"{said}\n{who_blocks(connection)}"
     except (MontoitError, DBAPIError):  # the second connection may find less than the first
         return f"{said}\nQui tient le verrou n'a pas pu être lu : relancez la commande."

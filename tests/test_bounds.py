@@ -52,6 +52,7 @@ def test_who_blocks_is_named(server: PostgresServer, activated: Database, way: s
             assert f"pid {pid} (idle in transaction, depuis " in result.stdout + result.stderr, command
             assert f"pg_terminate_backend({pid})" in result.stdout + result.stderr, command
             assert "Traceback" not in result.stderr
+            assert result.stderr.count("PRODUCTION : base ") == 1, "the target is named once"
 
 
 def test_a_prepared_transaction_is_named(tmp_path: Path) -> None:

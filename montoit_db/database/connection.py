@@ -50,10 +50,13 @@ def make_engine(url: URL) -> Engine:
 
 
 @contextmanager
-def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings | None = None) -> Iterator[Connection]:
+def connect(
+    settings: DatabaseSettings | None = None, bounds: DeploymentSettings | None = None, *, is_second: bool = False
+) -> Iterator[Connection]:
     """Open one connection to the database that the settings name, or to the embedded server.
 
-    `bounds` are how long it waits; None: as the environment says.
+    `bounds` are how long it waits; None: as the environment says. A second connection of a command does not name the
+    target again.
 
     Raises:
         SettingsError: `DATABASE_URL` or one of the waits cannot be used.
@@ -61,12 +64,12 @@ def connect(settings: DatabaseSettings | None = None, bounds: DeploymentSettings
 
     """
     bounds = bounds or DeploymentSettings.from_environment()
-    with located(settings) as url, connect_to(bounded(make_engine(url), bounds)) as connection:
+    with located(settings, is_second=is_second) as url, connect_to(bounded(make_engine(url), bounds)) as connection:
         yield connection
 
 
 @contextmanager
-def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
+def located(settings: DatabaseSettings | None = None, *, is_second: bool = False) -> Iterator[URL]:
     """Yield the database's address and name it on stderr; the embedded server, if it is that one, runs until the end.
 
     Raises:
@@ -76,7 +79,8 @@ def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
     settings = settings or DatabaseSettings.from_environment()
     if settings.url is not None:
         url = engine_url(settings.url)
-        show(target.described(settings.environment, url), error=True)
+        if not is_second:
+            show(target.described(settings.environment, url), error=True)
         yield url
         return
 
@@ -85,7 +89,8 @@ def located(settings: DatabaseSettings | None = None) -> Iterator[URL]:
     with embedded.server() as server:
         url = server.url()
         where = f"PostgreSQL embarqué, données dans {server.home}"
-        show(target.described(settings.environment, url, where), error=True)
+        if not is_second:
+            show(target.described(settings.environment, url, where), error=True)
         yield url
 
 

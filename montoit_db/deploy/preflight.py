@@ -61,7 +61,7 @@ def look(*, schema_only: bool = False) -> list[Finding]:
                 findings.append(finding)
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
-            with database.connect(target, bounds) as connection:
+            with database.connect(target, bounds, is_second=True) as connection:
                 findings.append(Finding("Verrous", "problem", locks.who_blocks(connection)))
             return findings
         remedy = "Connectez-vous avec le propriétaire des tables (sur Supabase : postgres)."

@@ -351,6 +351,20 @@ def test_a_revision_above_the_activation_is_refused(database_at: Callable[[str],
     assert database.value(SERVICES) == 0
 
 
+def test_nothing_is_merged_above_the_activation(database: Database, tmp_path: Path) -> None:
+    release = FIRST.copy(tmp_path)
+    assert "ne se rejoignent pas" in release.refuses(database, "alembic", "merge", "heads", "-m", "both")
+    assert len([*(tmp_path / "migrations" / "versions").glob("*.py")]) == len(
+        [*(ROOT / "migrations" / "versions").glob("*.py")]
+    )
+
+
+def test_ensure_version_on_an_empty_database(database: Database) -> None:
+    FIRST.succeeds(database, "alembic", "ensure_version")
+    assert database.value("select count(*) from montoit.alembic_version") == 0
+    FIRST.succeeds(database, "alembic", "upgrade", "head")
+
+
 def test_a_third_head_is_refused(database_at: Callable[[str], Database], third: Release, tmp_path: Path) -> None:
     third.copy(tmp_path)
     (tmp_path / "migrations" / "versions" / "0011_other.py").write_text(

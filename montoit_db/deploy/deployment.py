@@ -84,13 +84,13 @@ class Deployment:
             return
         with self._alone():
             words = Words(migration, self._state)
-            if let_revisions_object(migration) or words.verb.startswith("do_"):
+            if words.verb.startswith("do_") or let_revisions_object(migration):
                 make_version_schema(self.connection)
             else:
                 migration.opts["dont_mutate"] = True
             for pause in self._pauses():
                 try:
-                    with one_transaction(migration) if words.verb == "do_stamp" else nullcontext():
+                    with one_transaction(migration) if words.verb.startswith("do_") else nullcontext():
                         run_migrations()
                     break
                 except DBAPIError as error:
@@ -205,13 +205,21 @@ def deployment() -> Iterator[Deployment]:
 
 
 def needs_no_database(config: Config) -> bool:
-    """Tell whether the `alembic` command only looks at files: a plain `revision`, `merge`, `history`."""
+    """Tell whether the `alembic` command only looks at files: a plain `revision`, `history`.
+
+    Raises:
+        MontoitError: it is `merge`, which would put a revision above the activation.
+
+    """
     options: Any = config.cmd_opts
     if options is None:  # a program calls Alembic
         return False
     match options.cmd[0].__name__:
         case "merge":
-            return True
+            raise MontoitError(
+                "Les deux branches ne se rejoignent pas : une révision au-dessus de l'activation changerait le sens de "
+                "« downgrade -1 ». Rien n'a été créé."
+            )
         case "revision":
             return not options.autogenerate
         case "history":

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -236,9 +237,11 @@ def impostor(directory: Path, uid: int, mode: int = 0o711) -> Iterator[Impostor]
         f"os.chmod({str(directory / '.s.PGSQL.5432')!r}, 0o777)\n"
         "listener.listen()\n"
         "print('ready', flush=True)\n"
-        "while True:\n"
+        "said = b''\n"
+        "while said != b'finished':\n"
         "    connection, _ = listener.accept()\n"
-        "    print(len(connection.recv(8)), flush=True)\n"
+        "    said = connection.recv(8)\n"
+        "    print(len(said), flush=True)\n"
         "    connection.close()\n"
     )
     with subprocess.Popen([sys.executable, "-c", listen], cwd="/", stdout=subprocess.PIPE, text=True) as process:
@@ -248,8 +251,10 @@ def impostor(directory: Path, uid: int, mode: int = 0o711) -> Iterator[Impostor]
             callers: list[int] = []
             yield Impostor(directory, callers)
         finally:
-            process.terminate()
-            callers += map(int, process.stdout.read().split())
+            with socket.socket(socket.AF_UNIX) as last:  # after whoever has connected before
+                last.connect(str(directory / ".s.PGSQL.5432"))
+                last.sendall(b"finished")
+            callers += [*map(int, process.stdout.read().split())][:-1]
             shutil.rmtree(directory)
 
 

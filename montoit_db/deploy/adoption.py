@@ -175,6 +175,18 @@ def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
     return {row.table_name: frozenset(row.names) for row in rows}
 
 
+def constraints_left_out(connection: Connection) -> frozenset[str]:
+    """Return the constraints that adopted tables did not get, since rows violate them."""
+    if not _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
+        return frozenset()
+    rows = _rows(
+        connection,
+        "select substr(object, 12) as name from montoit.adoption_steps"
+        " where object like 'constraint %' and undo = 'select'",
+    )
+    return frozenset(row.name for row in rows)
+
+
 def _query(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 

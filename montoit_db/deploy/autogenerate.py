@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from montoit_db.deploy.adoption import legacy_objects
+from montoit_db.deploy.adoption import constraints_left_out, legacy_objects
 from montoit_db.deploy.revisions import SCHEMA, Tree, is_checkout
 from montoit_db.errors import MontoitError
 from montoit_db.intouch.catalogue import TABLES
@@ -25,10 +25,12 @@ class Filter:
     def __init__(self) -> None:
         """Start without adopted tables."""
         self._adopted: dict[str, frozenset[str]] = {}
+        self._left_out: frozenset[str] = frozenset()
 
     def look_for_adopted_tables(self, connection: Connection) -> None:
         """Note what each adopted table had before the first upgrade."""
         self._adopted = legacy_objects(connection)
+        self._left_out = constraints_left_out(connection)
 
     def __call__(
         self,
@@ -40,7 +42,8 @@ class Filter:
     ) -> bool:
         """Tell autogenerate to look at the package's tables only: the platform has a hundred others.
 
-        Of an adopted table it overlooks what was there before the first upgrade, and which columns may be null.
+        Of an adopted table it overlooks what was there before the first upgrade, the constraints that its rows
+        violate, and which columns may be null.
         """
         table = name if kind == "table" else obj.table.name
         names_before = self._adopted.get(str(table))
@@ -48,7 +51,7 @@ class Filter:
             if kind == "column" and other is not None:
                 other.nullable = obj.nullable
                 other.comment = other.comment if obj.comment else None
-            elif name in names_before and (reflected or kind == "index"):
+            elif name in self._left_out or (name in names_before and (reflected or kind == "index")):
                 return False
         return table in TABLES or not reflected or other is not None
 

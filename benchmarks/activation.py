@@ -53,7 +53,7 @@ def cost(log: str, database: str) -> Cost:
     end = max(number for number, match in enumerate(lines) if match["sql"] == "COMMIT")
     first = next(number for number, match in enumerate(lines) if "set_config('montoit.environment'" in match["sql"])
     stored = next(match for match in lines if "montoit.store_credentials" in match["sql"])
-    switched = next(match for match in lines if "with orders as" in match["sql"])
+    switched = next(match for match in lines if "jsonb_to_recordset(ordered)" in match["sql"])
     commit = _at(lines[end])
     return Cost(
         *_trips_and_time(lines[first : end + 1]),

@@ -19,11 +19,11 @@ from pathlib import Path  # noqa: TC003 -- typer evaluates the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
-from montoit_db.deploy.locks import who_blocks
+from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
@@ -337,7 +337,7 @@ def _errors() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-_WAITED_TOO_LONG = (LockNotAvailable, DeadlockDetected, QueryCanceled)
+_WAITED_TOO_LONG = (*LOCK_ERRORS, QueryCanceled)
 
 
 def _blocked(error: DBAPIError) -> str:

@@ -130,7 +130,7 @@ def test_a_server_that_falls_silent_after_the_login(
 
 
 def test_rotate_and_rollout_wait_for_a_deployment_and_read_after_it(
-    database_at: Callable[[str], Database], server: PostgresServer
+    database_at: Callable[[str], Database],
 ) -> None:
     """A rotate beside a rollback left six active credentials with the services off."""
     activated = database_at("0008")
@@ -153,7 +153,6 @@ def test_rotate_and_rollout_wait_for_a_deployment_and_read_after_it(
     assert results[0].returncode == 1
     assert "InTouch n'est pas activé" in results[0].stderr
     assert activated.value("select count(*) from api_keys where is_active") == 0
-    assert server is not None
 
 
 class Unfinished:

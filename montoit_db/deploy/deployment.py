@@ -7,13 +7,12 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy import adoption
 from montoit_db.deploy.autogenerate import Filter
-from montoit_db.deploy.locks import exclusive, who_blocks
+from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
 from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
@@ -94,7 +93,7 @@ class Deployment:
                         run_migrations()
                     break
                 except DBAPIError as error:
-                    if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
+                    if not isinstance(error.orig, LOCK_ERRORS):
                         raise
                     self.connection.rollback()
                     if pause is None or (self._steps_done and words.is_relative):

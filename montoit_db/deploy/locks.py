@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+
 from montoit_db.database import connect_to
 from montoit_db.display import on_one_line
 from montoit_db.errors import MontoitError, RefusedError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+LOCK_ERRORS = (LockNotAvailable, DeadlockDetected)  # a lock was not to be had: the same attempt may succeed later
 LOCK_KEY = 7_104_878_111_529_320  # any number, but the same in every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _TRANSACTION_TIMEOUT_SINCE = 170000

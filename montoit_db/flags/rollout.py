@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import path_of_others
-from montoit_db.deploy.locks import take_lock, who_blocks
+from montoit_db.deploy.locks import LOCK_ERRORS, take_lock, who_blocks
 from montoit_db.display import number, on_one_line, shortened
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import SERVICES
@@ -185,7 +184,7 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
             )
         connection.commit()
     except DBAPIError as error:
-        if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
+        if not isinstance(error.orig, LOCK_ERRORS):
             raise
         connection.rollback()
         raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{who_blocks(connection)}") from None

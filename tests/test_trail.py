@@ -31,7 +31,7 @@ def lines(database: Database, subject: str) -> Sequence[tuple[object, ...]]:
     """Return user, JWT user, role, login role, reason, before and after of the lines with this subject."""
     return database.rows(
         "select user_id::text, jwt_user::text, role, login_role, reason, before, after from montoit.trail"
-        f" where subject = '{subject}' order by id"
+        f" where subject = '{subject}' order by at"
     )
 
 
@@ -49,7 +49,7 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
     alembic.succeeds("-x", "reason=incident", "downgrade", "-1")
     assert database.rows(
         "select subject, key, before, after, reason, jwt_user, role, login_role from montoit.trail"
-        " where subject <> 'credential' order by id"
+        " where subject <> 'credential' order by at"
     ) == [
         ("activation", "intouch", {"services": 0}, {"services": 7, "environment": "production"},
          "alembic upgrade 0008 (production) : l'ouverture", None, login, login),
@@ -59,7 +59,7 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
         ("rollback", "intouch", {"services": 7}, {"services": 0},
          "alembic downgrade 0008 : incident", None, login, login),
     ]  # fmt: skip
-    keys = database.rows("select key, after from montoit.trail where subject = 'credential' order by id")
+    keys = database.rows("select key, after from montoit.trail where subject = 'credential' order by at")
     assert len(keys) == 6 + 1 + 6  # activated, one renewed, deactivated
     assert keys[6] == ("intouch.password", {**keys[5][1], **keys[6][1], "value": "changed"})
     assert not any(secret in str(database.rows("select t::text from montoit.trail t")) for secret in SECRETS.values())

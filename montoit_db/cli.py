@@ -150,9 +150,10 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
     with _errors():
-        intouch = settings.InTouchSettings.from_environment()
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect(bounds=waits) as connection:
+        target, waits, intouch = settings.from_environment_together(
+            settings.DatabaseSettings, settings.DeploymentSettings, settings.InTouchSettings
+        )
+        with database.connect(target, waits) as connection:
             changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
@@ -177,8 +178,8 @@ def roll_out(
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         history = f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else "")
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect() as connection:
+        target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
+        with database.connect(target, waits) as connection:
             changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)

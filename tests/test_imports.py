@@ -62,6 +62,7 @@ ORDER = (
     # what the database is used for
     "montoit_db.flags",
     "montoit_db.flags.rollout",
+    "montoit_db.flags.history",
     "montoit_db.monitoring",
     "montoit_db.monitoring.read",
     "montoit_db.monitoring.terminal",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from montoit_db.database import make_engine
-from tests.support.callers import ADMIN, CALLERS, OTHER, USER, Caller, ask, claims
+from tests.support.callers import ADMIN, CALLERS, OTHER, OVERRIDE, USER, Caller, claims, commit
 from tests.support.commands import Alembic, on, run
 from tests.support.settings import SECRETS
 
@@ -17,14 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.support.database import Database
-
-
-def commit(database: Database, caller: Caller, sql: str, reason: str = "") -> None:
-    """Execute a statement as this caller, with a reason, and keep what it did."""
-    with make_engine(database.url).begin() as connection:
-        headers = json.dumps({"x-montoit-reason": reason})
-        connection.exec_driver_sql("select set_config('request.headers', %(headers)s, true)", {"headers": headers})
-        ask(connection.exec_driver_sql, caller, sql)
 
 
 def lines(database: Database, subject: str) -> Sequence[tuple[object, ...]]:
@@ -63,12 +53,6 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
     assert len(keys) == 6 + 1 + 6  # activated, one renewed, deactivated
     assert keys[6] == ("intouch.password", {**keys[5][1], **keys[6][1], "value": "changed"})
     assert not any(secret in str(database.rows("select t::text from montoit.trail t")) for secret in SECRETS.values())
-
-
-OVERRIDE = (
-    "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled, created_by)"
-    " values ('{}', '{}', true, '{}')"
-)
 
 
 def test_a_changed_row_says_whose_and_by_whom(schema_only: Database) -> None:

@@ -96,6 +96,7 @@ def status(*, json_output: Json = False) -> None:
                 {
                     "revision": revision._asdict(),
                     "environment": state.environment,
+                    "host": state.host,
                     "credentials": state.credentials._asdict(),
                     "services": [asdict(service) for service in state.services],
                     "operational": state.operational,

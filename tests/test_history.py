@@ -39,7 +39,7 @@ def test_trail_and_flag_history_in_one_list(activated: Database) -> None:
         "33333333      exception wave_payment 11111111 actif \N{EN DASH} → oui : u…",
         "33333333      wave_payment actif oui → non : panne [31mWave",
     ]
-    assert f"{login:<12}  activation services 0 → 7, production : alembic upgrad…" in what
+    assert f"{login:<12}  activation services 0 → 7, production : alembic u…" in what
     assert len(lines) == 5 + 1 + 7 + 6
 
     answer = run("montoit-db", "history", "--flag", "wave_payment", "--days", "1", "--json", environment=on(database))

@@ -65,6 +65,10 @@ def test_the_workflow_is_valid() -> None:
     )  # fmt: skip
 
 
+def test_the_workflow_has_no_known_weakness() -> None:
+    subprocess.run([f"{BIN}/zizmor", "--offline", "--quiet", str(DEPLOY / "github-actions.yml")], check=True)
+
+
 def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Database]) -> None:
     """A deployment never switches InTouch on, whether it was on or off before; a rollback may be repeated."""
     database = database_at("empty")

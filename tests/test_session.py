@@ -22,7 +22,7 @@ COMMANDS = (
     "montoit-db monitor --max-failure-rate 1",
 )
 
-# A week of traffic, the same whatever the time: at the midnights of Abidjan, each row some seconds after the one before.
+# A week of traffic, the same whatever the time: from the midnights of Abidjan on, a row a second.
 TRAFFIC = """
 create schema auth; create table auth.users (id int); insert into auth.users select generate_series(1, 12000);
 analyze auth.users;

@@ -50,11 +50,14 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
+    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",
     "montoit_db.intouch.test_commands",
     "montoit_db.intouch.credentials",
+    "montoit_db.intouch.api",
+    "montoit_db.intouch.evidence",
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",

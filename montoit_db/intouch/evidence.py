@@ -1,0 +1,165 @@
+"""Whether InTouch does what the database says: what InTouch answers, and what the platform's functions leave behind."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from montoit_db.deploy.findings import Finding
+from montoit_db.errors import MontoitError
+from montoit_db.intouch.catalogue import CREDENTIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from decimal import Decimal
+
+    from sqlalchemy import Connection
+
+    from montoit_db.intouch.api import Answer
+    from montoit_db.intouch.state import InTouchState
+    from montoit_db.settings import InTouchSettings
+
+_AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/[^/]+/?")
+_VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
+_ONLY = "La question ne bouge pas d'argent, et ne prouve ni les SMS, ni WhatsApp"
+
+
+def agency(settings: InTouchSettings) -> Iterator[Finding]:
+    """Warn of a base URL that the Edge Functions cannot use: they append an operation's name to it, and no agency."""
+    if not _AGENCY.fullmatch(settings.base_url):
+        problem = (
+            "INTOUCH_BASE_URL ne porte pas le code d'agence : les Edge Functions y ajoutent le nom d'une opération"
+        )
+    elif not settings.base_url.endswith("/"):
+        problem = "INTOUCH_BASE_URL ne finit pas par / : les Edge Functions y ajoutent le nom d'une opération"
+    else:
+        return
+    remedy = (
+        "Attendu : https://apidist.gutouch.net/apidist/sec/<agence>/, où <agence> est le code qu'InTouch vous a donné."
+    )
+    yield Finding("Agence", "warning", problem, remedy)
+
+
+def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
+    """Ask InTouch for the balance with the settings' credentials; a balance below `least` (FCFA) is a problem.
+
+    Raises:
+        MontoitError: the extra `intouch` is not installed.
+
+    """
+    if not _AGENCY.fullmatch(settings.base_url):
+        return Finding(
+            "InTouch",
+            "problem",
+            "la question n'est pas posée : sans code d'agence elle n'a pas d'adresse",
+            "Complétez INTOUCH_BASE_URL : https://apidist.gutouch.net/apidist/sec/<agence>/",
+        )
+    try:
+        from montoit_db.intouch import api  # noqa: PLC0415 -- an extra, and slow to import
+    except ModuleNotFoundError as error:
+        raise MontoitError(f"--intouch a besoin de {error.name} : pip install 'montoit-db[intouch]'") from None
+    return told(api.get_balance(settings.credentials), least)
+
+
+def told(answer: Answer, least: int | None) -> Finding:
+    """Say what InTouch's answer allows to say; all that is not a yes is a problem."""
+    status = "" if answer.status is None else f" (statut {answer.status})"
+    words = f" « {answer.words} »" if answer.words else ""
+    match answer.outcome:
+        case "accepted" if answer.balance is not None:
+            balance = f"les six credentials sont acceptés ; solde : {_amount(answer.balance)}"
+            if least is not None and answer.balance < least:
+                remedy = "Approvisionnez le compte partenaire auprès d'InTouch."
+                return Finding("InTouch", "problem", f"{balance}, moins que {_amount(least)}", remedy)
+            return Finding("InTouch", "ok", f"{balance}. {_ONLY}")
+        case "refused":
+            *others, last = (_VARIABLES[name] for name in answer.suspects)
+            suspects = f"{', '.join(others)} ou {last}"
+            remedy = "Comparez avec ce qu'InTouch vous a envoyé, ou demandez : support@gutouch.com"
+            return Finding("InTouch", "problem", f"refusé{status} : {suspects}.{words}", remedy)
+        case "unreachable":
+            return Finding(
+                "InTouch", "problem", f"injoignable : {answer.reason}", "Vérifiez INTOUCH_BASE_URL et le réseau."
+            )
+    reason = f" : {answer.reason}" if answer.reason else f", une réponse qui ne se lit pas.{words}"
+    remedy = (
+        "Les credentials ne sont ni acceptés ni refusés. Vérifiez INTOUCH_BASE_URL, agence comprise, puis réessayez."
+    )
+    return Finding("InTouch", "problem", f"inconnu{status}{reason}", remedy)
+
+
+def _amount(value: Decimal | int) -> str:
+    """Return an amount as InTouch gives it, decimals included; it names no currency."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",") + "\N{NO-BREAK SPACE}FCFA"
+
+
+# A table of the platform's is read only if it is a plain one of an owner that may be trusted, and if we see all its rows:
+# a view, or a policy, would run somebody else's code as us.
+_READABLE = """
+select relname, exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = c.oid and attname = 'intouch_request' and atttypid = 'jsonb'::regtype and not attisdropped
+)
+from pg_catalog.pg_class as c
+where relnamespace = to_regnamespace('public') and relname = any (%(names)s) and relkind = 'r'
+  and (
+      pg_has_role(relowner, 'usage')
+      or relowner in (select oid from pg_catalog.pg_roles where rolsuper)
+      or relowner in (select datdba from pg_catalog.pg_database where datname = current_database())
+  )
+  and has_table_privilege(c.oid, 'select') and not row_security_active(c.oid)
+order by relname
+"""
+_PAYMENTS = ("mobile_money_transactions", "payments")
+_HOLDS_ROWS = "select exists (select from only public.{})"
+_IN_CLEAR = """
+select
+    exists (
+        select from only public.mobile_money_transactions
+        where jsonb_typeof(intouch_request) = 'object' and intouch_request ?| array['login_api', 'password_api']
+    )
+"""
+REMOVE_SECRETS = (
+    "update public.mobile_money_transactions set intouch_request = intouch_request - array['login_api', 'password_api'] "
+    "where jsonb_typeof(intouch_request) = 'object' and intouch_request ?| array['login_api', 'password_api'];"
+)
+
+
+def left_behind(connection: Connection, state: InTouchState) -> Iterator[Finding]:
+    """Warn of what the platform's functions do, or do not do, as far as its tables show it."""
+    silent = silence(connection, state)
+    if silent is not None:
+        yield Finding("Silence", "warning", silent, "Ce que les fonctions doivent écrire : docs/EDGE_FUNCTIONS.md.")
+    if _readable(connection).get("mobile_money_transactions") and _value(connection, _IN_CLEAR):
+        yield Finding(
+            "Secrets en clair",
+            "warning",
+            "mobile_money_transactions.intouch_request contient login_api ou password_api, que lit quiconque lit la table",
+            f"À exécuter vous-même, quand la fonction de paiement ne les écrit plus : {REMOVE_SECRETS} "
+            "Puis demandez-en d'autres à InTouch, et : montoit-db rotate",
+        )
+
+
+def silence(connection: Connection, state: InTouchState) -> str | None:
+    """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else None."""
+    if not state.active_services or _value(connection, "select to_regclass('public.payment_logs') is null"):
+        return None
+    if _value(connection, _HOLDS_ROWS.format("payment_logs")):
+        return None
+    made = [table for table in _readable(connection) if _value(connection, _HOLDS_ROWS.format(table))]
+    if not made:
+        return None
+    return (
+        f"payment_logs est vide, et {' et '.join(made)} ne l'est pas : les Edge Functions paient sans écrire ce "
+        "journal. Zéro n'y veut pas dire aucun paiement"
+    )
+
+
+def _readable(connection: Connection) -> dict[str, bool]:
+    """Return the platform's tables of payments that may be read; the value: it has a column `intouch_request`."""
+    rows = connection.exec_driver_sql(_READABLE, {"names": [*_PAYMENTS]})
+    return {row[0]: row[1] for row in rows}
+
+
+def _value(connection: Connection, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
+    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one()

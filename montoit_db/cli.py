@@ -27,6 +27,7 @@ from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
+from montoit_db.intouch import evidence
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
@@ -117,12 +118,27 @@ def status(*, json_output: Json = False) -> None:
 
 
 @app.command()
-def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
+def check(
+    *,
+    schema: SchemaOnly = False,
+    intouch: Annotated[
+        bool, typer.Option("--intouch", help="Demande aussi son solde à InTouch, ce qui prouve les credentials.")
+    ] = False,
+    min_balance: Annotated[
+        str | None, typer.Option(metavar="FCFA", help="Avec --intouch : un solde plus petit est un problème.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     from montoit_db.deploy import preflight  # noqa: PLC0415
 
     with _errors():
-        findings = preflight.look(schema_only=schema)
+        if intouch and schema:
+            raise MontoitError("--intouch a besoin des credentials, que --schema laisse de côté : choisissez.")
+        if min_balance is not None and not intouch:
+            raise MontoitError("--min-balance ne vaut qu'avec --intouch.")
+        least = None if min_balance is None else int(_bounded("--min-balance", min_balance, 10**15))
+        findings = preflight.look(schema_only=schema, ask_intouch=intouch, min_balance=least)
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
@@ -225,6 +241,7 @@ def monitor(
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
             figures = monitoring.read(connection, number_of_days)
+            silence = evidence.silence(connection, read(connection))
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
             document = page.page(figures, alarms)
@@ -232,10 +249,21 @@ def monitor(
                 html.write_text(document, encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
-    for line in alarms:  # before the tables, which may be long
+    warnings = [] if silence is None else [silence]
+    for line in [
+        *(f"{MARKS['warning']} {warning}." for warning in warnings),
+        *alarms,
+    ]:  # before the tables, which may be long
         show(line, error=True)
     if json_output:
-        show(json.dumps({**asdict(figures), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+        show(
+            json.dumps(
+                {**asdict(figures), "alarms": alarms, "warnings": warnings},
+                ensure_ascii=False,
+                indent=2,
+                default=_plain,
+            )
+        )
     else:
         show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)

@@ -31,7 +31,7 @@ from montoit_db.intouch import evidence
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
-from montoit_db.intouch.test_commands import test_commands
+from montoit_db.intouch.test_commands import Functions, test_commands
 from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
 
@@ -307,14 +307,26 @@ def _plain(value: object) -> object:
     raise TypeError(type(value))
 
 
+_FUNCTION = "L'Edge Function déployée."
+
+
 @app.command("test-commands")
-def print_test_commands() -> None:
+def print_test_commands(
+    *,
+    payment_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().payment,
+    sms_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().sms,
+    whatsapp_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().whatsapp,
+) -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
     with _errors():
+        functions = Functions(payment_function, sms_function, whatsapp_function)
+        for name in functions:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+                raise MontoitError("Le nom d'une Edge Function a des lettres, des chiffres, - et _ , et rien d'autre.")
         project = settings.supabase_url()
         with database.connect() as connection:
             state = read(connection)
-    commands = test_commands(state, project)
+    commands = test_commands(state, project, functions)
     if not commands:
         print("Aucun service InTouch n'est activé : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
         raise typer.Exit(NO)

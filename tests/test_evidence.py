@@ -206,7 +206,8 @@ def test_what_a_stranger_planted_is_not_read(activated: Database) -> None:
     """His function would run as whoever reads his view; a table is read as soon as somebody trusted owns it."""
     activated.execute(f"""
         create role {STRANGER}; grant create on schema public to {STRANGER};
-        create function public.shout() returns boolean language plpgsql as $$begin raise 'run as %', current_user; end$$;
+        create function public.shout() returns boolean language plpgsql as
+            $$begin raise 'run as %', current_user; end$$;
         set role {STRANGER};
         create view public.mobile_money_transactions as select '{{}}'::jsonb as intouch_request where public.shout();
         {PAYMENTS} {PAID}

@@ -127,6 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes(64 * 1024))
             self.server.sent += 64 * 1024
 
+    def pay(self) -> None:
+        """Answer to a payment or a message, of somebody who says who he is."""
+        body = json.loads(self.body)
+        if self.is_authorized() and body | EXPECTED == body and body["partner_transaction_id"]:
+            self.answer(200, {"status": "PROCESSING", "errorMessage": "En cours"})
+        else:
+            self.answer(401, {"message": WRONG_USER})
+
     def silent(self) -> None:
         self.server.closing.wait(10)
 
@@ -187,6 +195,7 @@ ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "empty": _always(200, ""),
     "list": _always(200, [ACCEPTED]),
     "redirect": _always(302, "", ("Location", "/apidist/sec/basic/get_balance")),
+    "pay": _Handler.pay,
     "cut": lambda handler: handler.answer(200, '{"amount": 98', length=1000),
     "large": lambda handler: handler.large(200),
     "large-401": lambda handler: handler.large(401),

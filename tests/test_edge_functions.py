@@ -1,4 +1,4 @@
-"""docs/EDGE_FUNCTIONS.md: its TypeScript type-checks and works with supabase-js, its SQL runs as the role that it names."""
+"""docs/EDGE_FUNCTIONS.md: its TypeScript type-checks and works with supabase-js, its SQL runs as the role it names."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _understood(received: _Received, credentials: Mapping[str, str]) -> Answer:
     status = received.status
     document = _document(received.text)
     said = _said(document) if document else html.unescape(re.sub(r"<[^>]*>", " ", received.text))
-    code = str(document.get("errorCode") or status) if document else str(status)
+    codes = {str(status), str(document.get("errorCode")) if document else ""}
     is_refusal = bool(document) or status in {httpx.codes.BAD_REQUEST, httpx.codes.UNAUTHORIZED}
     lower = said.lower()
     balance = _amount(document.get("amount")) if document else None
@@ -179,12 +179,12 @@ def _understood(received: _Received, credentials: Mapping[str, str]) -> Answer:
         suspects = ("login_api", "password_api", "base_url")
     elif is_refusal and "no agent found" in lower:
         suspects = ("login_api", "password_api")
-    elif "401" in {code, str(status)}:
+    elif "401" in codes:
         by_http = not document or "requires user authentication" in lower
         suspects = ("username", "password") if by_http else ("username", "password", "partner_id")
-    elif document and "400" in {code, str(status)}:
+    elif document and "400" in codes:
         suspects = ("partner_id", "login_api", "password_api")
-    elif status == httpx.codes.OK and code == "200" and balance is not None and _is_success(said):
+    elif codes == {"200"} and balance is not None and _is_success(said):
         return Answer("accepted", balance, status=status)
     else:
         outcome = "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
 from montoit_db.deploy.findings import Finding
@@ -11,7 +12,6 @@ from montoit_db.intouch.catalogue import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from decimal import Decimal
 
     from sqlalchemy import Connection
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from montoit_db.intouch.state import InTouchState
     from montoit_db.settings import InTouchSettings
 
-_AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/[^/]+/?")
+_AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
 _ONLY = "La question ne bouge pas d'argent, et ne prouve ni les SMS, ni WhatsApp"
 
@@ -89,8 +89,9 @@ def told(answer: Answer, least: int | None) -> Finding:
 
 
 def _amount(value: Decimal | int) -> str:
-    """Return an amount as InTouch gives it, decimals included; it names no currency."""
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",") + "\N{NO-BREAK SPACE}FCFA"
+    """Return an amount with at most two decimals, rounded down; InTouch names no currency."""
+    shown = f"{Decimal(value).quantize(Decimal('0.01'), ROUND_DOWN):,f}".removesuffix(".00")
+    return shown.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",") + "\N{NO-BREAK SPACE}FCFA"
 
 
 # A table of the platform is read only if it is a plain one of a trusted owner (the role that we run as, a superuser, or

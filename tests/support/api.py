@@ -1,4 +1,4 @@
-"""Supabase's API as far as docs/EDGE_FUNCTIONS.md uses it: what supabase-js asks becomes SQL, run as the role that asks.
+"""Supabase's API as far as docs/EDGE_FUNCTIONS.md uses it: what supabase-js asks becomes SQL, run as who asks.
 
 It is no PostgREST: four kinds of request, on a real database.
 """

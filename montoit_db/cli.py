@@ -241,29 +241,19 @@ def monitor(
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
             figures = monitoring.read(connection, number_of_days)
-            silence = evidence.silence(connection, read(connection))
+            warnings = evidence.silence(connection, read(connection))
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
-            document = page.page(figures, alarms)
+            document = page.page(figures, [*alarms, *warnings])
             try:
                 html.write_text(document, encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
-    warnings = [] if silence is None else [silence]
-    for line in [
-        *(f"{MARKS['warning']} {warning}." for warning in warnings),
-        *alarms,
-    ]:  # before the tables, which may be long
+    for line in [*alarms, *(f"{MARKS['warning']} {warning}" for warning in warnings)]:  # before tables that may be long
         show(line, error=True)
     if json_output:
-        show(
-            json.dumps(
-                {**asdict(figures), "alarms": alarms, "warnings": warnings},
-                ensure_ascii=False,
-                indent=2,
-                default=_plain,
-            )
-        )
+        answer = {**asdict(figures), "alarms": alarms, "warnings": warnings}
+        show(json.dumps(answer, ensure_ascii=False, indent=2, default=_plain))
     else:
         show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from montoit_db.database import make_engine
+from montoit_db.database import bounded, connect_to, make_engine
 from montoit_db.intouch.evidence import REMOVE_SECRETS, agency, ask, left_behind
 from montoit_db.intouch.state import read
-from montoit_db.settings import InTouchSettings
+from montoit_db.settings import DeploymentSettings, InTouchSettings
 from tests.support.commands import on, run, run_check
 from tests.support.database import Database, pg_dump
 from tests.support.intouch import InTouch, intouch
@@ -173,6 +173,16 @@ def test_a_silence_is_named(activated: Database) -> None:
     assert f"⚠ {silent.message}" in watched.stderr
     activated.execute(LOGGED)
     assert left(activated) == {}
+
+
+def test_a_table_that_others_hold_is_not_waited_for(activated: Database) -> None:
+    activated.execute(TRANSACTIONS + WITH_SECRETS)
+    engine = bounded(make_engine(activated.url), DeploymentSettings(lock_timeout=0.1))
+    with make_engine(activated.url).connect() as holder:
+        holder.exec_driver_sql("lock table mobile_money_transactions in access exclusive mode")
+        with connect_to(engine) as connection:
+            (found,) = left_behind(connection, read(connection))
+    assert (found.level, "n'a pas pu être lue à temps" in found.message) == ("warning", True)
 
 
 def test_while_intouch_is_off_silence_means_nothing(schema_only: Database) -> None:

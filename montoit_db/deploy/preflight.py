@@ -103,7 +103,6 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
         yield from _adoption(connection)
     yield _revisions(state)
     yield from _others(connection)
-    yield from evidence.left_behind(connection, state)
     if intouch is not None and state.environment == intouch.environment:
         differing = credentials.differing(connection, intouch)
         if differing:
@@ -113,6 +112,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
                 f"l'environnement diffère de la base : {', '.join(differing)}",
                 "Pour les enregistrer sans couper les services : montoit-db rotate",
             )
+    yield from evidence.left_behind(connection, state)
 
 
 def _tls(connection: Connection) -> Finding:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from psycopg.errors import LockNotAvailable, QueryCanceled
+from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.findings import Finding
 from montoit_db.errors import MontoitError
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 _AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
-_ONLY = "La question ne bouge pas d'argent, et ne prouve ni les SMS, ni WhatsApp"
+_ONLY = "Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe qui serait propre à un opérateur"
 
 
 def agency(settings: InTouchSettings) -> Iterator[Finding]:
@@ -58,10 +61,10 @@ def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
         from montoit_db.intouch import api  # noqa: PLC0415 -- an extra, and slow to import
     except ModuleNotFoundError as error:
         raise MontoitError(f"--intouch a besoin de {error.name} : pip install 'montoit-db[intouch]'") from None
-    return told(api.get_balance(settings.credentials), least)
+    return as_finding(api.get_balance(settings.credentials), least)
 
 
-def told(answer: Answer, least: int | None) -> Finding:
+def as_finding(answer: Answer, least: int | None) -> Finding:
     """Say what InTouch's answer allows to say; all that is not a yes is a problem."""
     status = "" if answer.status is None else f" (statut {answer.status})"
     words = f" « {answer.words} »" if answer.words else ""
@@ -122,32 +125,36 @@ REMOVE_SECRETS = f"update {_TABLE} set intouch_request = intouch_request - {_KEY
 
 def left_behind(connection: Connection, state: InTouchState) -> Iterator[Finding]:
     """Warn of what the platform's functions do, or do not do, as far as its tables show it."""
-    silent = silence(connection, state)
-    if silent is not None:
+    for silent in silence(connection, state):
         yield Finding("Silence", "warning", silent, "Ce que les fonctions doivent écrire : docs/EDGE_FUNCTIONS.md.")
-    if _readable(connection).get("mobile_money_transactions") and _value(connection, _IN_CLEAR):
-        yield Finding(
-            "Secrets en clair",
-            "warning",
-            "mobile_money_transactions.intouch_request contient login_api ou password_api : qui lit la table les lit",
-            f"À exécuter vous-même, quand la fonction de paiement ne les écrit plus : {REMOVE_SECRETS} "
-            "Puis demandez-en d'autres à InTouch, et : montoit-db rotate",
-        )
+    if _readable(connection).get("mobile_money_transactions"):
+        in_clear = _answered(connection, _IN_CLEAR)
+        if in_clear is None:
+            yield Finding("Secrets en clair", "warning", f"{_TABLE} n'a pas pu être lue à temps : relancez plus tard")
+        elif in_clear:
+            yield Finding(
+                "Secrets en clair",
+                "warning",
+                f"{_TABLE} garde login_api ou password_api dans intouch_request : qui lit la table les lit",
+                f"À exécuter vous-même, quand la fonction de paiement ne les écrit plus : {REMOVE_SECRETS} "
+                "Puis demandez-en d'autres à InTouch, et : montoit-db rotate",
+            )
 
 
-def silence(connection: Connection, state: InTouchState) -> str | None:
-    """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else None."""
-    if not state.active_services or _value(connection, "select to_regclass('public.payment_logs') is null"):
-        return None
-    if _value(connection, _HOLDS_ROWS.format("payment_logs")):
-        return None
-    made = [table for table in _readable(connection) if _value(connection, _HOLDS_ROWS.format(table))]
+def silence(connection: Connection, state: InTouchState) -> list[str]:
+    """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else nothing."""
+    if not state.active_services or not _answered(connection, "select to_regclass('public.payment_logs') is not null"):
+        return []
+    if _answered(connection, _HOLDS_ROWS.format("payment_logs")):
+        return []
+    made = [table for table in _readable(connection) if _answered(connection, _HOLDS_ROWS.format(table))]
     if not made:
-        return None
-    return (
-        f"payment_logs est vide, et {' et '.join(made)} ne l'est pas : les Edge Functions paient sans écrire ce "
-        "journal. Zéro n'y veut pas dire aucun paiement"
+        return []
+    told = (
+        f"payment_logs est vide, et {' et '.join(made)} ne l'est pas : les Edge Functions paient sans écrire ce journal. "
+        "Zéro n'y veut pas dire aucun paiement"
     )
+    return [told]
 
 
 def _readable(connection: Connection) -> dict[str, bool]:
@@ -156,5 +163,12 @@ def _readable(connection: Connection) -> dict[str, bool]:
     return {row[0]: row[1] for row in rows}
 
 
-def _value(connection: Connection, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
-    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one()
+def _answered(connection: Connection, sql: str) -> bool | None:
+    """Return the answer; None if a lock or the size of a table kept it, which is no reason to fail."""
+    try:
+        with connection.begin_nested():
+            return bool(connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one())
+    except DBAPIError as error:
+        if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
+            return None
+        raise

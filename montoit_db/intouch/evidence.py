@@ -151,7 +151,7 @@ def silence(connection: Connection, state: InTouchState) -> list[str]:
     if not made:
         return []
     told = (
-        f"payment_logs est vide, et {' et '.join(made)} ne l'est pas : les Edge Functions paient sans écrire ce journal. "
+        f"payment_logs est vide, et {' et '.join(made)} ne l'est pas : les Edge Functions paient sans l'écrire. "
         "Zéro n'y veut pas dire aucun paiement"
     )
     return [told]

@@ -176,13 +176,14 @@ def test_a_silence_is_named(activated: Database) -> None:
 
 
 def test_a_table_that_others_hold_is_not_waited_for(activated: Database) -> None:
-    activated.execute(TRANSACTIONS + WITH_SECRETS)
+    activated.execute(PAYMENTS + PAID + TRANSACTIONS + WITH_SECRETS)
     engine = bounded(make_engine(activated.url), DeploymentSettings(lock_timeout=0.1))
     with make_engine(activated.url).connect() as holder:
-        holder.exec_driver_sql("lock table mobile_money_transactions in access exclusive mode")
+        holder.exec_driver_sql("lock table mobile_money_transactions, payment_logs in access exclusive mode")
         with connect_to(engine) as connection:
             (found,) = left_behind(connection, read(connection))
     assert (found.level, "n'a pas pu être lue à temps" in found.message) == ("warning", True)
+    assert found.subject == "Secrets en clair", "a log that cannot be read is not called empty"
 
 
 def test_while_intouch_is_off_silence_means_nothing(schema_only: Database) -> None:

@@ -145,7 +145,7 @@ def silence(connection: Connection, state: InTouchState) -> list[str]:
     """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else nothing."""
     if not state.active_services or not _answered(connection, "select to_regclass('public.payment_logs') is not null"):
         return []
-    if _answered(connection, _HOLDS_ROWS.format("payment_logs")):
+    if _answered(connection, "select exists (select from public.payment_logs)") is not False:
         return []
     made = [table for table in _readable(connection) if _answered(connection, _HOLDS_ROWS.format(table))]
     if not made:

@@ -63,7 +63,7 @@ def stand() -> Iterator[Stand]:
 @pytest.mark.parametrize(
     ("agency", "least", "level", "told"),
     [
-        ("digest", 988750, "ok", "les six credentials sont acceptés ; solde : 988\u202f750\u00a0FCFA."),
+        ("digest", 988750, "ok", "les six credentials sont acceptés ; solde : 988\u202f750\u00a0FCFA (InTouch"),
         ("decimals", 1251, "problem", "solde : 1\u202f250,75\u00a0FCFA, moins que 1\u202f251\u00a0FCFA"),
         ("wrong-login", None, "problem", "refusé (statut 200) : INTOUCH_LOGIN_API ou INTOUCH_PASSWORD_API. « No agent"),
         (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
-_ONLY = "Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe qui serait propre à un opérateur"
+_ONLY = "(InTouch ne nomme pas la monnaie.) Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe qui serait propre à un opérateur"
 
 
 def agency(settings: InTouchSettings) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def as_finding(answer: Answer, least: int | None) -> Finding:
             if least is not None and answer.balance < least:
                 remedy = "Approvisionnez le compte partenaire auprès d'InTouch."
                 return Finding("InTouch", "problem", f"{balance}, moins que {_amount(least)}", remedy)
-            return Finding("InTouch", "ok", f"{balance}. {_ONLY}")
+            return Finding("InTouch", "ok", f"{balance} {_ONLY}")
         case "refused":
             *others, last = (_VARIABLES[name] for name in answer.suspects)
             suspects = f"{', '.join(others)} ou {last}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
 _ONLY = (
-    "(InTouch ne nomme pas la monnaie.) Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe qui serait propre à un "
+    "(InTouch ne nomme pas la monnaie.) Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe propre à un "
     "opérateur"
 )
 

@@ -122,8 +122,9 @@ def test_without_the_extra_it_says_what_to_install(schema_only: Database, tmp_pa
         "INTOUCH_BASE_URL": "https://localhost:1/apidist/sec/a/",
         "PYTHONPATH": str(tmp_path),
     }
-    assert run("montoit-db", "check", environment=environment).returncode == 0
-    result = run("montoit-db", "check", "--intouch", environment=environment)
+    command = ("python", "-m", "montoit_db", "check")  # a fresh interpreter
+    assert run(*command, environment=environment).returncode == 0
+    result = run(*command, "--intouch", environment=environment)
     assert (result.returncode, result.stdout) == (2, "")
     assert "pip install 'montoit-db[intouch]'" in result.stderr
 

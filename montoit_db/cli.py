@@ -241,7 +241,7 @@ def monitor(
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
             figures = monitoring.read(connection, number_of_days)
-            warnings = evidence.silence(connection, read(connection))
+            warnings = evidence.silence(connection)
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
             document = page.page(figures, [*alarms, *warnings])

@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import bounded, connect_to, make_engine
-from montoit_db.intouch.evidence import REMOVE_SECRETS, agency, ask, left_behind
-from montoit_db.intouch.state import read
+from montoit_db.intouch.evidence import REMOVE_SECRETS, agency, ask, left_behind, silence
 from montoit_db.settings import DeploymentSettings, InTouchSettings
 from tests.support.commands import on, run, run_check
 from tests.support.database import Database, pg_dump
@@ -158,7 +157,7 @@ def test_without_an_agency_nothing_is_asked(database: Database) -> None:
 def left(database: Database) -> dict[str, Finding]:
     """Return what is found in the platform's tables, by subject."""
     with make_engine(database.url).connect() as connection:
-        return {finding.subject: finding for finding in left_behind(connection, read(connection))}
+        return {finding.subject: finding for finding in left_behind(connection)}
 
 
 def test_a_silence_is_named(activated: Database) -> None:
@@ -182,7 +181,7 @@ def test_a_table_that_others_hold_is_not_waited_for(activated: Database) -> None
     with make_engine(activated.url).connect() as holder:
         holder.exec_driver_sql("lock table mobile_money_transactions, payment_logs in access exclusive mode")
         with connect_to(engine) as connection:
-            (found,) = left_behind(connection, read(connection))
+            (found,) = left_behind(connection)
     assert (found.level, "n'a pas pu être lue à temps" in found.message) == ("warning", True)
     assert found.subject == "Secrets en clair", "a log that cannot be read is not called empty"
 
@@ -211,6 +210,20 @@ def test_secrets_in_clear_are_told_and_the_printed_update_removes_them(schema_on
         (4000, '"login_api"'),
         (5000, '["login_api"]'),
     ]
+
+
+def test_who_may_read_the_logs_alone_is_not_refused(activated: Database) -> None:
+    """The monitoring's own role need not read flags and credentials."""
+    activated.execute(f"""
+        create role {STRANGER} login bypassrls password 'reader'; grant usage on schema montoit to {STRANGER};
+        grant select on payment_logs to {STRANGER}; {PAYMENTS} {PAID}
+    """)
+    try:
+        reader = Database(activated.url.set(username=STRANGER, password="reader"))
+        with make_engine(reader.url).connect() as connection:
+            assert silence(connection) == []
+    finally:
+        activated.execute(f"drop owned by {STRANGER}; drop role {STRANGER}")
 
 
 STRANGER = "montoit_evidence_stranger"

@@ -112,7 +112,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
                 f"l'environnement diffère de la base : {', '.join(differing)}",
                 "Pour les enregistrer sans couper les services : montoit-db rotate",
             )
-    yield from evidence.left_behind(connection, state)
+    yield from evidence.left_behind(connection)
 
 
 def _tls(connection: Connection) -> Finding:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from psycopg.errors import LockNotAvailable, QueryCanceled
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.findings import Finding
 from montoit_db.errors import MontoitError
 from montoit_db.intouch.catalogue import CREDENTIALS
+from montoit_db.intouch.state import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
     from montoit_db.intouch.api import Answer
-    from montoit_db.intouch.state import InTouchState
     from montoit_db.settings import InTouchSettings
+
+_T = TypeVar("_T")
 
 _AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
@@ -126,9 +128,9 @@ _IN_CLEAR = f"select exists (select from only {_TABLE} where {_HELD})"  # noqa: 
 REMOVE_SECRETS = f"update {_TABLE} set intouch_request = intouch_request - {_KEYS} where {_HELD};"  # noqa: S608
 
 
-def left_behind(connection: Connection, state: InTouchState) -> Iterator[Finding]:
+def left_behind(connection: Connection) -> Iterator[Finding]:
     """Warn of what the platform's functions do, or do not do, as far as its tables show it."""
-    for silent in silence(connection, state):
+    for silent in silence(connection):
         yield Finding("Silence", "warning", silent, "Ce que les fonctions doivent écrire : docs/EDGE_FUNCTIONS.md.")
     if _readable(connection).get("mobile_money_transactions"):
         in_clear = _answered(connection, _IN_CLEAR)
@@ -144,11 +146,14 @@ def left_behind(connection: Connection, state: InTouchState) -> Iterator[Finding
             )
 
 
-def silence(connection: Connection, state: InTouchState) -> list[str]:
+def silence(connection: Connection) -> list[str]:
     """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else nothing."""
-    if not state.active_services or not _answered(connection, "select to_regclass('public.payment_logs') is not null"):
+    if not _answered(connection, "select to_regclass('public.payment_logs') is not null"):
         return []
     if _answered(connection, "select exists (select from public.payment_logs)") is not False:
+        return []
+    state = _attempt(connection, read)
+    if state is None or not state.active_services:
         return []
     made = [table for table in _readable(connection) if _answered(connection, _HOLDS_ROWS.format(table))]
     if not made:
@@ -167,11 +172,19 @@ def _readable(connection: Connection) -> dict[str, bool]:
 
 
 def _answered(connection: Connection, sql: str) -> bool | None:
-    """Return the answer; None if a lock or the size of a table kept it, which is no reason to fail."""
+    """Return the answer to a question; None as `_attempt` says."""
+    return _attempt(
+        connection,
+        lambda asked: bool(asked.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one()),
+    )
+
+
+def _attempt(connection: Connection, question: Callable[[Connection], _T]) -> _T | None:
+    """Return what is read; None if a lock, the size of a table or a missing right kept it, which is no reason to fail."""
     try:
         with connection.begin_nested():
-            return bool(connection.exec_driver_sql(sql, execution_options={"no_parameters": True}).scalar_one())
+            return question(connection)
     except DBAPIError as error:
-        if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
+        if isinstance(error.orig, (LockNotAvailable, QueryCanceled, InsufficientPrivilege)):
             return None
         raise

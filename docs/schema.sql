@@ -62,9 +62,12 @@ declare
     me uuid;
     is_on boolean;
 begin
-    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
-    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
-    if caller = 'authenticated' then
+    -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
+    -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
+    -- of a check.
+    if caller = 'anon' then
+        asked_user := null;
+    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -80,8 +83,6 @@ begin
                     message = 'feature flags of another user';
             end if;
         end if;
-    elsif caller = 'anon' then
-        asked_user := null;
     end if;
     select answer into is_on
     from (
@@ -118,9 +119,12 @@ declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
 begin
-    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
-    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
-    if caller = 'authenticated' then
+    -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
+    -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
+    -- of a check.
+    if caller = 'anon' then
+        asked_user := null;
+    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -136,8 +140,6 @@ begin
                     message = 'feature flags of another user';
             end if;
         end if;
-    elsif caller = 'anon' then
-        asked_user := null;
     end if;
     return (
         select coalesce(jsonb_object_agg(key, answer), '{}')
@@ -350,6 +352,38 @@ CREATE FUNCTION montoit.is_admin() RETURNS boolean
 begin
     return coalesce(montoit.jwt_claims() -> 'app_metadata' ->> 'role' = 'admin', false)
         or exists (select from montoit.administrators where user_id = montoit.current_user_id());
+end;
+$$;
+
+CREATE FUNCTION montoit.is_trusted(role_name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return role_name = 'service_role' or exists (
+        select from pg_catalog.pg_roles
+        where rolname = role_name and (
+            rolsuper
+            or oid = (select relowner from pg_catalog.pg_class where oid = 'montoit.administrators'::regclass)
+        )
+    );
+end;
+$$;
+
+CREATE FUNCTION montoit.is_trusted_table(table_name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return exists (
+        select from pg_catalog.pg_class
+        join pg_catalog.pg_roles on pg_roles.oid = relowner
+        where relnamespace = 'public'::regnamespace and relname = table_name and relkind in ('r', 'p') and (
+            rolsuper
+            or rolname = current_user
+            or relowner = (select datdba from pg_catalog.pg_database where datname = current_database())
+        )
+    );
 end;
 $$;
 
@@ -786,11 +820,11 @@ begin
     if target_user = montoit.current_user_id() then
         roles := roles || (montoit.jwt_claims() -> 'app_metadata' ->> 'role');
     end if;
-    if to_regclass('public.user_roles') is not null then
+    if montoit.is_trusted_table('user_roles') then
         execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
         roles := roles || held;
     end if;
-    if to_regclass('public.user_role_assignments') is not null then
+    if montoit.is_trusted_table('user_role_assignments') then
         execute 'select array_agg(role_type::text) from public.user_role_assignments where user_id = $1 and is_active'
             into held using target_user;
         roles := roles || held;
@@ -804,7 +838,7 @@ CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     SET search_path TO ''
     AS $$
 begin
-    return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+    return montoit.is_trusted(montoit.caller_role()) or montoit.is_admin();
 end;
 $$;
 
@@ -1113,7 +1147,8 @@ begin
     end loop;
 
     -- profiles.user_type no longer makes an administrator, since users write it themselves: names who loses the rights.
-    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
+    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null
+        and montoit.is_trusted_table('profiles') and 2 = (
         select count(*) from pg_catalog.pg_attribute
         where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
     ) then
@@ -1851,6 +1886,13 @@ REVOKE ALL ON FUNCTION montoit.is_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.is_admin() TO anon;
 GRANT ALL ON FUNCTION montoit.is_admin() TO authenticated;
 GRANT ALL ON FUNCTION montoit.is_admin() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.is_trusted(role_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO anon;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO authenticated;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.is_trusted_table(table_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.jwt_claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.jwt_claims() TO anon;

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
+from montoit_db.deploy.trust import refuse_strangers
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
@@ -88,7 +89,7 @@ def status(*, json_output: Json = False) -> None:
     from montoit_db.deploy.revisions import revision_state  # noqa: PLC0415 -- here and below: Alembic, which others do without
 
     with _errors():
-        with database.connect() as connection:
+        with _connected() as connection:
             state = read(connection)
             differing = _differing(connection, state)
         revision = revision_state(state.revisions)
@@ -151,7 +152,7 @@ def rotate(*, json_output: Json = False) -> None:
     with _errors():
         intouch = settings.InTouchSettings.from_environment()
         waits = settings.DeploymentSettings.from_environment()
-        with database.connect(bounds=waits) as connection:
+        with _connected(waits) as connection:
             changed = credentials.rotate(connection, intouch, waits.deploy_timeout)
             connection.commit()
     if json_output:
@@ -177,7 +178,7 @@ def roll_out(
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         history = f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else "")
         waits = settings.DeploymentSettings.from_environment()
-        with database.connect() as connection:
+        with _connected() as connection:
             changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
@@ -223,7 +224,7 @@ def monitor(
         number_of_days = int(_bounded("--days", days, monitoring.MOST_DAYS, least=1))
         rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
-        with database.connect() as connection:
+        with _connected() as connection:
             figures = monitoring.read(connection, number_of_days)
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
@@ -284,7 +285,7 @@ def print_test_commands() -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
     with _errors():
         project = settings.supabase_url()
-        with database.connect() as connection:
+        with _connected() as connection:
             state = read(connection)
     commands = test_commands(state, project)
     if not commands:
@@ -312,6 +313,14 @@ def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
     except SettingsError:
         return ()  # a status needs no credentials
     return credentials.differing(connection, intouch) if intouch.environment == state.environment else ()
+
+
+@contextmanager
+def _connected(bounds: settings.DeploymentSettings | None = None) -> Iterator[Connection]:
+    """Open the connection of a command, which reads only what belongs to somebody whom we trust."""
+    with database.connect(bounds=bounds) as connection:
+        refuse_strangers(connection)
+        yield connection
 
 
 @contextmanager

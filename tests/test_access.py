@@ -134,6 +134,8 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.caller_role": {"select {}()": EVERYONE},
     "montoit.is_admin": {"select {}()": EVERYONE},
     "montoit.sees_everything": {"select {}()": EVERYONE},
+    "montoit.is_trusted": {"select {}('service_role')": EVERYONE},
+    "montoit.is_trusted_table": {"select {}('user_roles')": NO},
     "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
     "montoit.store_credentials": {"select {}('sandbox', 'table', '[]')": NO},
     "montoit.take_credential": {"select {}()": NO},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, locks
+from montoit_db.deploy import adoption, locks, trust
+from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
-
-Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
-
-
-class Finding(NamedTuple):
-    """What was found about one subject; `remedy` says what to do about it.
-
-    `level` is ok; warning (a deployment goes through, but its operator should know; the exit status does not change);
-    problem; settings (the environment has to change); or unreachable (the database was not reached).
-    """
-
-    subject: str
-    level: Level
-    message: str
-    remedy: str | None = None
 
 
 def look(*, schema_only: bool = False) -> list[Finding]:
@@ -100,10 +86,16 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
         yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
+    yield from trust.server_rights(connection, version)
+    strangers = trust.strangers(connection)
+    yield from trust.owners(strangers)
+    if any(stranger.scope in trust.EVERY_COMMAND for stranger in strangers):
+        return  # what follows reads tables
     yield _vault(connection, intouch)
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)
+    yield from trust.accesses(connection, adopts=not state.revisions)
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
+KEEP_TRIGGERS = "keep-triggers"
 
 _INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
@@ -97,7 +98,7 @@ def is_allowed(name: str) -> bool:
 
     """
     answers = context.get_x_argument(as_dictionary=True)
-    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT}:
+    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, KEEP_TRIGGERS}:
         raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
     if answers.get(name, "yes") != "yes":
         raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")

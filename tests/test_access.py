@@ -136,6 +136,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.sees_everything": {"select {}()": EVERYONE},
     "montoit.is_trusted": {"select {}('service_role')": EVERYONE},
     "montoit.is_trusted_table": {"select {}('user_roles')": NO},
+    "montoit.has_vault": {"select {}()": (*ONLY_SERVICE, 1)},
     "montoit.read_credentials": {"select {}('intouch')": (*ONLY_SERVICE, 6)},
     "montoit.store_credentials": {"select {}('sandbox', 'table', '[]')": NO},
     "montoit.take_credential": {"select {}()": NO},

@@ -11,6 +11,7 @@ from montoit_db import database
 from montoit_db.deploy import adoption, locks, trust
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
+from montoit_db.deploy.statements import has_vault
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
 from montoit_db.intouch.catalogue import TABLES
@@ -178,16 +179,25 @@ def _backend(connection: Connection) -> int:
 
 
 def _vault(connection: Connection, intouch: InTouchSettings | None) -> Finding:
-    installed = connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is not None
+    installed = has_vault(connection)
     if intouch is not None and intouch.credential_store == "vault" and not installed:
         return Finding(
             "Vault", "settings", "demandé, et absent de cette base", "Installez supabase_vault, ou choisissez table."
         )
     store = intouch.credential_store if intouch else "auto"
     destination = "le Vault" if installed and store != "table" else "la table api_keys"
+    if not installed and connection.exec_driver_sql(_VAULT_SCHEMA).scalar_one():
+        return Finding(
+            "Vault",
+            "warning",
+            "un schéma vault est là, mais ce n'est pas celui de l'extension supabase_vault ; les valeurs iront dans la "
+            "table api_keys",
+            "Regardez qui l'a créé ; pour avoir le Vault, installez supabase_vault.",
+        )
     return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {destination}")
 
 
+_VAULT_SCHEMA = "select exists (select from pg_namespace where nspname = 'vault')"
 _RIGHTS = """
 select
     current_user,

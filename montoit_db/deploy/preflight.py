@@ -194,10 +194,26 @@ def _vault(connection: Connection, intouch: InTouchSettings | None) -> Finding:
             "table api_keys",
             "Regardez qui l'a créé ; pour avoir le Vault, installez supabase_vault.",
         )
+    if (
+        installed
+        and store != "table"
+        and (names := connection.exec_driver_sql(_OTHERS_SECRETS, execution_options={"no_parameters": True}).scalar())
+    ):
+        return Finding(
+            "Vault",
+            "warning",
+            f"des secrets de nos noms n'y sont pas de nous : {names}. Ils servent s'ils ont la bonne valeur, et ne sont "
+            "jamais modifiés : sinon l'activation s'arrête",
+            "Renommez-les, ou donnez-leur la description « InTouch, montoit_db », pour que nous les tenions à jour.",
+        )
     return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {destination}")
 
 
 _VAULT_SCHEMA = "select exists (select from pg_namespace where nspname = 'vault')"
+_OTHERS_SECRETS = r"""
+select string_agg(name, ', ' order by name) from vault.secrets
+where name like 'intouch\_%' and description is distinct from 'InTouch, montoit_db'
+"""
 _RIGHTS = """
 select
     current_user,

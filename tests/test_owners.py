@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from montoit_db import cli
 from montoit_db.deploy import preflight, trust
-from tests.support.callers import CALLERS, USER, value
+from tests.support.callers import CALLERS, ROWS_OF_TWO_USERS, USER, Caller, attempt, value
 from tests.support.commands import Alembic, on
-from tests.support.database import pg_dump
+from tests.support.database import Database, pg_dump
 from tests.support.generations import make_generation_b
 from tests.support.platforms import OWNER, create_platform
 from tests.support.scripts import fill_in, script, with_psql
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from montoit_db.deploy.findings import Finding
-    from tests.support.database import Database
+    from tests.support.servers import PostgresServer
     from tests.support.templates import Templates
 
 MALLORY = "montoit_mallory"  # an application's role: it may create objects, and owns nothing of ours
@@ -57,7 +57,8 @@ create trigger spring before insert on public.api_keys for each row execute func
 """
 ADMINISTRATORS = f"""
 create table montoit.administrators (
-    user_id uuid not null, created_at timestamptz default now() not null, constraint administrators_pkey primary key (user_id)
+    user_id uuid not null, created_at timestamptz default now() not null,
+    constraint administrators_pkey primary key (user_id)
 );
 insert into montoit.administrators values ('{USER}');
 """
@@ -107,7 +108,7 @@ ATTACKS = {
     ),
     "api_keys": Attack(API_KEYS, f"table public.api_keys, de {MALLORY}"),
     "profiles": Attack(
-        "create view public.profiles as select gen_random_uuid() as id, 'admin'::text as user_type where public.spring()",
+        "create view public.profiles as select null::uuid as id, 'admin'::text as user_type where public.spring()",
         f"vue public.profiles, de {MALLORY}", stops_every_command=False,
     ),
     "roles": Attack(
@@ -115,19 +116,28 @@ ATTACKS = {
         stops_every_command=False,
     ),
     "view of ours": Attack(
-        "create view public.intouch_costs as select public.spring() as service", f"vue public.intouch_costs, de {MALLORY}"
+        "create view public.intouch_costs as select public.spring() as service",
+        f"vue public.intouch_costs, de {MALLORY}",
     ),
     "sequence": Attack("create sequence public.sms_logs", f"séquence public.sms_logs, de {MALLORY}"),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def empty(templates: Templates) -> Iterator[tuple[Database, Database]]:
+def mallory(server: PostgresServer) -> Iterator[str]:
+    """The role of few rights; it belongs to the whole server, and each database lets go of it."""
+    database = Database(server.url)
+    database.execute(f"create role {MALLORY}")
+    yield MALLORY
+    database.execute(f"drop role {MALLORY}")
+
+
+@pytest.fixture(scope="module")
+def empty(templates: Templates, mallory: str) -> Iterator[tuple[Database, Database]]:
     """An empty database, as its superuser and as its owner; each attack cleans up after itself."""
     superuser, owner = create_platform(templates, "plain")
-    superuser.execute(f"create role {MALLORY}")
     yield superuser, owner
-    superuser.execute(f"drop owned by {MALLORY} cascade; drop role {MALLORY}")
+    superuser.execute(f"drop owned by {mallory} cascade")
     templates.drop(superuser.name)
 
 
@@ -245,3 +255,261 @@ def test_a_rollback_is_not_stopped_by_what_it_does_not_read(
         owner.execute("drop table feature_flags, feature_flag_history, feature_flag_overrides, api_keys, payment_logs,"
                       "sms_logs, whatsapp_logs cascade; drop schema montoit cascade;"
                       "drop function check_feature_flag(text, uuid), check_feature_flags, get_api_keys")  # fmt: skip
+
+
+# Tables of the platform's
+
+
+@pytest.fixture(scope="module")
+def platform(templates: Templates, mallory: str) -> Iterator[tuple[Database, Database]]:
+    """The platform's tables of 2025, as a superuser and as their owner see them."""
+    superuser, owner = create_platform(templates, "plain")
+    make_generation_b(owner)
+    superuser.execute(f"grant usage on schema public to {MALLORY}")
+    yield superuser, owner
+    superuser.execute(f"drop owned by {mallory} cascade")
+    templates.drop(superuser.name)
+
+
+def test_a_trigger_of_a_stranger_stops_an_upgrade_unless_it_is_kept_by_name(
+    platform: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triggers whose function belongs to a superuser or to an extension do not stop it; all that stay are listed."""
+    superuser, owner = platform
+    assert "problem" not in {finding.level for finding in look(owner, monkeypatch)}
+    owner.execute(f"grant trigger, insert on public.sms_logs to {MALLORY}")
+    superuser.execute(f"""
+        grant create on schema public to {MALLORY};
+        set role {MALLORY};
+        {TRAP}
+        create trigger spy after update on public.sms_logs for each row execute function public.spring_trigger();
+        reset role;
+        create function public.hook() returns trigger language plpgsql as 'begin return new; end';
+        create trigger webhook after insert on public.sms_logs for each row execute function public.hook();
+        create extension moddatetime schema public;
+        alter function public.moddatetime() owner to {MALLORY};
+        create trigger stamp before update on public.sms_logs
+            for each row execute function public.moddatetime(created_at);
+    """)
+    named = f"déclencheur spy sur public.sms_logs, dont la fonction public.spring_trigger() est à {MALLORY}"
+    findings = look(owner, monkeypatch)
+    (found,) = (finding for finding in findings if finding.level == "problem")
+    assert (found.subject, found.message) == ("Déclencheurs", named)
+    assert any("déclencheur webhook gardé (fonction public.hook(), de" in finding.message for finding in findings)
+
+    before = pg_dump(superuser)
+    result = Alembic(owner)("upgrade", "head")
+    assert (result.code, named in result.err, "-x keep-triggers=yes" in result.err) == (1, True, True)
+    assert pg_dump(superuser) == before
+    kept = Alembic(owner).succeeds("-x", "keep-triggers=yes", "upgrade", "head").out
+    assert f"déclencheur spy gardé (fonction public.spring_trigger(), de {MALLORY})" in " ".join(kept.split())
+    assert any(
+        finding.level == "ok"
+        and f"spy sur sms_logs (fonction public.spring_trigger(), de {MALLORY})" in finding.message
+        for finding in look(owner, monkeypatch)
+    )
+    Alembic(owner).succeeds("downgrade", "-1")
+    Alembic(owner).succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    superuser.execute(
+        f"drop extension moddatetime cascade; drop owned by {MALLORY} cascade; drop function hook cascade"
+    )
+
+
+def test_a_grant_that_was_given_on_is_named_with_what_takes_it_back(
+    platform: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superuser, owner = platform
+    owner.execute("grant select on public.sms_logs to authenticated with grant option")
+    superuser.execute(f"set role authenticated; grant select on public.sms_logs to {MALLORY}")
+    (found,) = (finding for finding in look(owner, monkeypatch) if finding.level == "problem")
+    assert (found.subject, f"SELECT sur sms_logs, de authenticated à {MALLORY}" in found.message) == ("Droits", True)
+    assert "dependent privileges exist" in Alembic(owner)("upgrade", "schema@head").err, "the problem is one"
+    Alembic(owner).succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    owner.execute(str(found.remedy))
+    assert "problem" not in {finding.level for finding in look(owner, monkeypatch)}
+    Alembic(owner).succeeds("upgrade", "schema@head")
+
+
+# An activated database
+
+
+@pytest.fixture(scope="module")
+def activated_platform(templates: Templates, mallory: str) -> Iterator[tuple[Database, Database]]:
+    """InTouch is on, with its values in the table; as a superuser and as the owner."""
+    superuser, owner = create_platform(templates, "plain")
+    Alembic(owner).succeeds("upgrade", "head")
+    owner.execute(ROWS_OF_TWO_USERS)
+    superuser.execute(f"grant create, usage on schema public to {MALLORY}")
+    yield superuser, owner
+    superuser.execute(f"drop owned by {mallory} cascade")
+    templates.drop(superuser.name)
+
+
+ROLES = {
+    "a view": f"""
+        create view public.user_roles as select '{USER}'::uuid as user_id, 'agence' as role where public.spring()""",
+    "a table with a policy": f"""
+        create table public.user_roles (user_id uuid, role text);
+        insert into public.user_roles values ('{USER}', 'agence');
+        alter table public.user_roles enable row level security;
+        create policy spring on public.user_roles using (public.spring())""",
+    "a table": f"create table public.user_roles as select '{USER}'::uuid as user_id, 'agence' as role",
+}
+ASK = "select check_feature_flag('debug_mode')"
+
+
+@pytest.mark.parametrize("roles", ROLES)
+def test_a_flag_check_reads_no_roles_of_a_stranger(activated_platform: tuple[Database, Database], roles: str) -> None:
+    superuser, owner = activated_platform
+    owner.execute(
+        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
+        " where key = 'debug_mode'; delete from feature_flag_overrides"
+    )
+    superuser.execute(f"""
+        set role {MALLORY};
+        {TRAP}
+        {ROLES[roles]};
+        grant select on public.user_roles to public;
+    """)
+    try:
+        for caller in ("anon", "user", "service"):
+            assert value(superuser, CALLERS[caller], ASK) is False
+        assert value(superuser, CALLERS["service"], ASK.replace(")", f", '{USER}')")) is False
+        assert superuser.rows("select role from public.caught") == []
+    finally:
+        superuser.execute(f"drop owned by {MALLORY} cascade; grant create, usage on schema public to {MALLORY}")
+
+
+@pytest.mark.parametrize("owned_by", ["owner", "superuser"])
+def test_a_flag_check_reads_roles_of_an_owner_whom_we_trust(
+    activated_platform: tuple[Database, Database], owned_by: str
+) -> None:
+    superuser, owner = activated_platform
+    owner.execute(
+        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
+        " where key = 'debug_mode'; delete from feature_flag_overrides"
+    )
+    (owner if owned_by == "owner" else superuser).execute(f"{ROLES['a table']}; grant select on user_roles to {OWNER}")
+    try:
+        assert value(superuser, CALLERS["user"], ASK) is True
+        superuser.execute(
+            f"drop table user_roles; create view user_roles as select '{USER}'::uuid as user_id, 'agence' as role;"
+            f" alter view user_roles owner to {OWNER}"
+        )
+        assert value(superuser, CALLERS["user"], ASK) is False, "a view is not read, whoever owns it"
+    finally:
+        superuser.execute("drop view user_roles")
+
+
+def test_an_added_policy_opens_no_value(activated_platform: tuple[Database, Database]) -> None:
+    """As one of the platform's migrations adds; a role that a policy of its own lets in sees none, either."""
+    superuser, owner = activated_platform
+    owner.execute(f"""
+        grant select, update, delete on api_keys to {MALLORY}, authenticated;
+        create policy opened on api_keys for all to public using (true);
+    """)
+    try:
+        for caller in (CALLERS["user"], CALLERS["administrator"], Caller(MALLORY, "")):
+            assert attempt(superuser, caller, "select from api_keys where key_value is not null") == 0
+            assert attempt(superuser, caller, "select from api_keys") == 1, "the row without a value"
+            assert attempt(superuser, caller, "update api_keys set environment = 'sandbox'") == 1
+            assert attempt(superuser, caller, "delete from api_keys") == 1
+        assert attempt(superuser, CALLERS["service"], "select from api_keys where key_value is not null") == 6
+        superuser.execute("alter role service_role nobypassrls")  # as on a server where nobody could give it
+        assert len(value(superuser, CALLERS["service"], "select get_api_keys('intouch')")) == 6
+    finally:
+        superuser.execute("alter role service_role bypassrls")
+        owner.execute(
+            f"drop policy opened on api_keys; revoke all on api_keys from {MALLORY}, authenticated;"
+            "grant select on api_keys to authenticated; grant update (is_active) on api_keys to authenticated"
+        )
+
+
+def test_two_active_environments_are_none_for_intouch(activated_platform: tuple[Database, Database]) -> None:
+    superuser, owner = activated_platform
+    owner.execute("""
+        insert into api_keys (service_name, key_name, key_value, environment)
+        select service_name, key_name, 'sandbox-' || key_name, 'sandbox' from api_keys where service_name = 'intouch';
+        insert into api_keys (service_name, key_name, key_value, environment)
+        values ('other', 'token', 's', 'sandbox'), ('other', 'token', 'p', 'production');
+    """)
+    ask = "select get_api_keys('{}')"
+    assert value(superuser, CALLERS["service"], ask.format("intouch")) is None
+    assert value(superuser, CALLERS["service"], ask.format("other")) == {"token": "s"}, "as before"
+    owner.execute("update api_keys set is_active = false where environment = 'sandbox'")
+    assert value(superuser, CALLERS["service"], ask.format("intouch"))["username"].startswith("canary")
+    owner.execute("delete from api_keys where environment = 'sandbox' or service_name = 'other'")
+
+
+READERS = """
+create function active_provider() returns jsonb language plpgsql security definer as
+    $$begin return (select jsonb_agg(k) from api_keys as k); end$$;
+create function for_the_service() returns jsonb language sql security definer as
+    'select jsonb_agg(k) from api_keys as k';
+revoke execute on function for_the_service from public;
+create function as_the_caller() returns jsonb language sql as 'select jsonb_agg(k) from api_keys as k';
+create function of_another_table() returns bigint language sql security definer as
+    'select count(*) from api_keys_of_ours';
+create function in_a_body() returns bigint language sql security definer
+    begin atomic; select count(*) from api_keys; end;
+create view as_the_callers with (security_invoker = true) as select service_name from api_keys;
+create view of_the_owner as select service_name from as_the_callers;
+create materialized view copied as select service_name from api_keys;
+"""
+
+
+def test_check_names_what_reads_the_keys_past_their_policies(
+    activated_platform: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superuser, owner = activated_platform
+    owner.execute("set check_function_bodies = off;" + READERS)
+    superuser.execute("create publication keys for table api_keys")
+    try:
+        (found,) = (finding for finding in look(owner, monkeypatch) if finding.subject == "api_keys")
+        assert (found.level, found.message.partition(" : ")[2].split(", ")) == (
+            "warning",
+            [
+                "fonction public.active_provider()", "fonction public.in_a_body()", "publication keys",
+                "vue matérialisée public.copied", "vue public.of_the_owner",
+            ],
+        )  # fmt: skip
+    finally:
+        superuser.execute("drop publication keys")
+        owner.execute("drop function active_provider, for_the_service, as_the_caller, of_another_table, in_a_body;"
+                      "drop materialized view copied; drop view of_the_owner, as_the_callers")  # fmt: skip
+    assert "api_keys" not in {finding.subject for finding in look(owner, monkeypatch)}
+
+
+LIMITS = {
+    "read only": (
+        "alter database {name} set default_transaction_read_only = on", "Serveur", "default_transaction_read_only"
+    ),
+    "role with one connection": (f"alter role {OWNER} connection limit 1", "Droits", f"alter role {OWNER} connection"),
+    "database with one connection": ("alter database {name} connection limit 1", "Droits", "alter database {name}"),
+    # On PostgreSQL 15 also for a role that has bypassrls itself.
+    "bypassrls": (
+        f"alter role {OWNER} nobypassrls; alter role service_role rename to montoit_service_aside", "Rôles", "bypassrls"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_what_the_server_does_not_let_us_do_is_said_before(
+    activated_platform: tuple[Database, Database], server: PostgresServer, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    _, owner = activated_platform
+    administrator = Database(server.url)
+    statement, subject, word = LIMITS[limit]
+    administrator.execute(statement.format(name=owner.name))
+    try:
+        found = [finding for finding in look(owner, monkeypatch) if finding.level == "problem"]
+    finally:
+        administrator.execute(f"""
+            alter database {owner.name} reset default_transaction_read_only;
+            alter database {owner.name} connection limit -1;
+            alter role {OWNER} connection limit -1 bypassrls;
+        """)
+        if administrator.value("select count(*) from pg_roles where rolname = 'montoit_service_aside'"):
+            administrator.execute("alter role montoit_service_aside rename to service_role")
+    assert {finding.subject for finding in found} == {subject}
+    assert word.format(name=owner.name) in f"{found[0].message} {found[0].remedy}"

@@ -26,7 +26,8 @@ create or replace trigger touch_updated_at
 GRANTS = """
 revoke all on function
     montoit.keep_credential, montoit.store_credentials, montoit.verify_credentials, montoit.switch_off,
-    montoit.raise_without_values, montoit.has_vault, montoit.read_credentials, montoit.take_credential, public.get_api_keys
+    montoit.raise_without_values, montoit.has_vault, montoit.read_credentials, montoit.take_credential,
+    public.get_api_keys
     from public, anon, authenticated, service_role;
 grant execute on function montoit.has_vault, montoit.read_credentials, public.get_api_keys to service_role;
 """

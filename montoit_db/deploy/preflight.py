@@ -202,8 +202,8 @@ def _vault(connection: Connection, intouch: InTouchSettings | None) -> Finding:
         return Finding(
             "Vault",
             "warning",
-            f"des secrets de nos noms n'y sont pas de nous : {names}. Ils servent s'ils ont la bonne valeur, et ne sont "
-            "jamais modifiés : sinon l'activation s'arrête",
+            f"des secrets de nos noms n'y sont pas de nous : {names}. Jamais modifiés, ils servent s'ils ont la bonne "
+            "valeur ; sinon l'activation s'arrête",
             "Renommez-les, ou donnez-leur la description « InTouch, montoit_db », pour que nous les tenions à jour.",
         )
     return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {destination}")

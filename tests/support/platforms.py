@@ -21,8 +21,8 @@ PLATFORMS: tuple[Platform, ...] = ("plain", "supabase before October 2026", "sup
 OWNER = "montoit_owner"
 PASSWORD = "owner"
 
-# A stand-in for the extension supabase_vault 0.3: its signatures, its grants (nobody inserts or updates the table), its unique
-# names. A secret is kept encoded, so that whoever reads the table instead of the view gets no value.
+# A stand-in for the extension supabase_vault 0.3: its signatures, its grants (nobody inserts or updates the table), its
+# unique names. A secret is kept encoded, so that whoever reads the table instead of the view gets no value.
 VAULT = """
 create table vault.secrets (
     id uuid primary key default gen_random_uuid(),
@@ -86,7 +86,7 @@ def create_roles(database: Database) -> None:
 
 
 def install_vault(database: Database) -> None:
-    """Create the Vault's stand-in, as a superuser; skip the test where the server's folder of extensions is not writable."""
+    """Create the Vault's stand-in, as a superuser; skip the test if the server's folder is not writable."""
     folder = Path(database.value("select setting from pg_config where name = 'SHAREDIR'")) / "extension"
     version = sha256(VAULT.encode()).hexdigest()[:8]
     files = {f"supabase_vault--{version}.sql": VAULT, "supabase_vault.control": "schema = vault\nrelocatable = false\n"}

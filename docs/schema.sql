@@ -280,7 +280,7 @@ begin
             where schemaname = 'public' and tablename = name and policyname in (
                 'signed-in users read', 'users read their own', 'administrators read', 'administrators insert',
                 'administrators update', 'administrators delete', 'administrators switch', 'the service does all',
-                'the service reads'
+                'the service reads', 'values are for the service'
             )
             union all
             select 'index', 1, 'drop index if exists public.idx_feature_flag_history_feature_flag_id_changed_at'
@@ -307,6 +307,24 @@ begin
     end;
     perform montoit.undo('access', name);
     update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- the rows that are left are the platform's
+end;
+$$;
+
+CREATE FUNCTION montoit.has_vault() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return exists (
+        select from pg_catalog.pg_extension
+        join pg_catalog.pg_namespace on pg_namespace.oid = extnamespace
+        join pg_catalog.pg_roles on pg_roles.oid = nspowner
+        where extname = 'supabase_vault' and nspname = 'vault' and (
+            rolsuper
+            or nspowner = extowner
+            or nspowner = (select datdba from pg_catalog.pg_database where datname = current_database())
+        )
+    );
 end;
 $$;
 
@@ -672,6 +690,17 @@ CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, tab
     SET plan_cache_mode TO 'force_generic_plan'
     AS $$
 begin
+    if state = 'MT006' then -- raised by store_credentials
+        raise exception using
+            errcode = state,
+            message = format(
+                'Les identifiants n''ont pas été enregistrés, rien n''a été modifié : le Vault a sous nos noms des secrets '
+                'qui ne sont pas de nous, et d''une autre valeur (parmi %s). Renommez-les, ou donnez-leur la description '
+                '« InTouch, montoit_db », pour que nous les tenions à jour.',
+                (select string_agg(name, ', ' order by name) from vault.secrets
+                 where name like 'intouch\_%' and description is distinct from 'InTouch, montoit_db')
+            );
+    end if;
     -- Only names that exist are shown: a trigger can raise an error with any text as the name.
     raise exception using
         errcode = state,
@@ -688,7 +717,7 @@ CREATE FUNCTION montoit.read_credentials(service text) RETURNS TABLE(id uuid, ke
     SET search_path TO ''
     AS $$
 begin
-    if to_regclass('vault.decrypted_secrets') is null then
+    if not montoit.has_vault() then
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
         from public.api_keys as k
@@ -849,10 +878,13 @@ CREATE FUNCTION montoit.store_credentials(target_environment text, target_store 
     AS $$
 declare
     to_vault boolean := target_store = 'vault'
-        or (target_store = 'auto' and to_regprocedure('vault.create_secret(text, text, text, uuid)') is not null);
+        or (target_store = 'auto' and montoit.has_vault());
+    our_description constant text := 'InTouch, montoit_db';
     credential record;
     secret uuid;
     secret_name text;
+    secret_value text;
+    secret_description text;
     changed text[] := '{}';
     kept_value text;
     root text := current_setting('montoit.base_url');
@@ -884,17 +916,21 @@ begin
         secret := null;
         if to_vault then
             secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);
-            select id into secret from vault.decrypted_secrets
+            select id, decrypted_secret, description into secret, secret_value, secret_description
+            from vault.decrypted_secrets
             where id = credential.former_secret or name = secret_name
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
+                secret := vault.create_secret(credential.value, secret_name, our_description);
+            elsif secret_value is distinct from credential.value then
+                if secret_description is distinct from our_description then
+                    raise exception using errcode = 'MT006';
+                end if;
                 perform vault.update_secret(secret, credential.value);
             end if;
         elsif credential.former_secret is not null then
-            delete from vault.secrets where id = credential.former_secret;
+            delete from vault.secrets where id = credential.former_secret and description = our_description;
         end if;
 
         kept_value := case when not to_vault then credential.value end;
@@ -1318,11 +1354,15 @@ declare
     keys jsonb;
     is_ours boolean;
     active_environment text;
+    environments integer;
 begin
-    select bool_or(k.key_name is not null), max(k.environment) filter (where k.key_name is not null and k.is_active)
-    into is_ours, active_environment
+    select
+        bool_or(k.key_name is not null),
+        max(k.environment) filter (where k.key_name is not null and k.is_active),
+        count(distinct k.environment) filter (where k.key_name is not null and k.is_active)
+    into is_ours, active_environment, environments
     from public.api_keys as k where k.service_name = get_api_keys.service;
-    if is_ours and active_environment is null then
+    if is_ours and (active_environment is null or environments > 1 and get_api_keys.service = 'intouch') then
         return null;
     end if;
 
@@ -1839,6 +1879,8 @@ CREATE POLICY "users read their own" ON public.sms_logs FOR SELECT TO authentica
 
 CREATE POLICY "users read their own" ON public.whatsapp_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
 
+CREATE POLICY "values are for the service" ON public.api_keys AS RESTRICTIVE USING (((key_value IS NULL) OR pg_has_role(CURRENT_USER, 'service_role'::name, 'usage'::text)));
+
 ALTER TABLE public.whatsapp_logs ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA montoit TO anon;
@@ -1877,6 +1919,9 @@ GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.hand_back(name text, VARIADIC functions regprocedure[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.has_vault() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.has_vault() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;

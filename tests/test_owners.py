@@ -243,6 +243,16 @@ def test_what_appears_during_the_deployment_is_refused_too(
         assert superuser.value("select to_regclass('montoit.administrators')") is None, "the revision is undone"
 
 
+def test_what_appears_while_a_script_runs_is_refused_too(empty: tuple[Database, Database]) -> None:
+    superuser, owner = empty
+    check = trust.script_check(trust.UPGRADE)
+    text = script("upgrade", "schema@head")
+    assert text.count(check) == 2, "before the first write, and before the commit"
+    with planted(superuser, owner, ATTACKS["get_api_keys"]):
+        result = with_psql(superuser, text.replace(check, "", 1))
+        assert (result.returncode, ATTACKS["get_api_keys"].named in result.stderr) == (3, True)
+
+
 def test_a_rollback_is_not_stopped_by_what_it_does_not_read(
     empty: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +323,31 @@ def test_a_trigger_of_a_stranger_stops_an_upgrade_unless_it_is_kept_by_name(
     superuser.execute(
         f"drop extension moddatetime cascade; drop owned by {MALLORY} cascade; drop function hook cascade"
     )
+
+
+def test_profiles_are_read_only_if_they_are_a_table_of_an_owner_whom_we_trust(
+    platform: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superuser, owner = platform
+    lost = "perdent leurs droits d'administrateur"
+    view = "create view public.profiles as select id, user_type from public.people"
+    owner.execute(f"alter table public.profiles rename to people; grant select on public.people to {MALLORY}")
+    superuser.execute(f"""
+        grant create on schema public to {MALLORY};
+        set role {MALLORY};
+        {TRAP}
+        {view} where public.spring();
+    """)
+    assert "problem" in {finding.level for finding in look(owner, monkeypatch)}
+    assert superuser.rows("select role from public.caught") == []
+    superuser.execute(f"drop owned by {MALLORY} cascade")
+    owner.execute(view)
+    assert lost not in Alembic(owner).succeeds("upgrade", "schema@head").out
+    Alembic(owner).succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    owner.execute("drop view public.profiles; alter table public.people rename to profiles")
+    assert lost in Alembic(owner).succeeds("upgrade", "schema@head").out
+    Alembic(owner).succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    superuser.execute(f"grant usage on schema public to {MALLORY}")
 
 
 def test_a_grant_that_was_given_on_is_named_with_what_takes_it_back(

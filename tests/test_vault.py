@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
+from montoit_db.deploy.statements import has_vault
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.credentials import rotate
 from montoit_db.settings import InTouchSettings
 from tests.support.commands import Alembic, on, run, run_check
 from tests.support.credentials import expected, places, values
 from tests.support.database import Database
-from tests.support.platforms import create_platform
+from tests.support.platforms import create_platform, install_vault
 from tests.support.scripts import fill_in, script, with_psql
 from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
@@ -175,6 +176,25 @@ create function vault.update_secret(secret_id uuid, new_secret text) returns voi
 $$;
 grant all on all tables in schema vault to public;
 """
+
+
+def test_a_vault_in_the_schema_of_a_stranger_is_none(database: Database) -> None:
+    """He could put a function of his own before the extension's."""
+    Alembic(database).succeeds("upgrade", "schema@head")
+    database.execute(f"create role montoit_mallory; grant create on database {database.name} to montoit_mallory")
+    ours = "select montoit.has_vault()"
+    try:
+        database.execute("set role montoit_mallory; create schema vault")
+        install_vault(database)
+        with make_engine(database.url).connect() as connection:
+            assert (has_vault(connection), database.value(ours)) == (False, False)
+        assert with_psql(database, fill_in(script("upgrade", "schema@head:intouch@head"))).returncode == 0
+        assert places(database) == (6, 0, 0)
+        database.execute("alter schema vault owner to current_user")
+        with make_engine(database.url).connect() as connection:
+            assert (has_vault(connection), database.value(ours)) == (True, True)
+    finally:
+        database.execute("drop owned by montoit_mallory cascade; drop role montoit_mallory")
 
 
 @pytest.mark.parametrize("usable", [True, False], ids=["open to all", "closed"])

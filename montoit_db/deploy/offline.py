@@ -37,7 +37,8 @@ HEADER_OF_VALUES = """\
 -- Envoyé d'un seul bloc (c'est ce que fait le SQL Editor), son texte va dans le journal du serveur à la moindre
 -- erreur. Préférez donc :
 --   - la page Vault de Supabase : créez-y intouch_<environnement>_<nom>, par exemple intouch_production_password,
---     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
+--     pour les cinq noms, avec la description « InTouch, montoit_db » (sans elle, nous ne les tiendrons pas à jour), et
+--     laissez les YOUR_… : le script prend les valeurs dans le Vault ;
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
 
 # Queries for one result together, since the SQL editor shows only the last result.

@@ -1,7 +1,8 @@
 -- A service's active credentials as {key_name: value}, of its active environment; null if it has none. With both active,
--- InTouch has none, since nobody would know which of them pay; another service has the sandbox's. An adopted table also has the platform's rows: one for each service, without a key_name, with all of its
--- credentials in the column `keys`. Rows with a key_name win over it; if all of these are inactive, as after a rollback,
--- the service has no credentials.
+-- InTouch has none, since nobody would know whether its payments are real; another service has the sandbox's. An adopted
+-- table also has the platform's rows: one for each service, without a key_name, with all of its credentials in the column
+-- `keys`. Rows with a key_name win over it; if all of these are inactive, as after a rollback, the service has no
+-- credentials.
 -- Called by Edge Functions with the service role: rpc('get_api_keys').
 create or replace function public.get_api_keys(service text)
 returns jsonb

@@ -162,6 +162,10 @@ def look(database: Database, patch: pytest.MonkeyPatch) -> list[Finding]:
     return preflight.look()
 
 
+def problems(findings: list[Finding]) -> set[str]:
+    return {finding.subject for finding in findings if finding.level == "problem"}
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_strangers_object_is_refused_before_the_first_write(
     empty: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch, name: str
@@ -192,7 +196,8 @@ def test_no_command_reads_what_a_stranger_owns(
     view = "create view montoit.alembic_version as select '0008'::text as version_num where public.spring()"
     arguments = {"rollout": ["50", "--yes"]}
     with planted(superuser, owner, Attack(f"create schema montoit; {view}", "")):
-        look(superuser, monkeypatch)
+        # `check` is a transaction that cannot write, nor the trap: a look into it would end in an error.
+        assert problems(look(superuser, monkeypatch)) == {"Propriétaires"}
         for command in typer.main.get_command(cli.app).list_commands(None):  # type: ignore[attr-defined]
             if command == "alembic":
                 continue
@@ -261,7 +266,7 @@ def test_a_rollback_is_not_stopped_by_what_it_does_not_read(
     with planted(superuser, owner, ATTACKS["overload"]):
         assert Alembic(owner)("upgrade", "head").code == 1
         Alembic(owner).succeeds("downgrade", "-1")
-        assert "problem" in {finding.level for finding in look(owner, monkeypatch)}
+        assert "Propriétaires" in problems(look(owner, monkeypatch))
         owner.execute("drop table feature_flags, feature_flag_history, feature_flag_overrides, api_keys, payment_logs,"
                       "sms_logs, whatsapp_logs cascade; drop schema montoit cascade;"
                       "drop function check_feature_flag(text, uuid), check_feature_flags, get_api_keys")  # fmt: skip
@@ -286,7 +291,7 @@ def test_a_trigger_of_a_stranger_stops_an_upgrade_unless_it_is_kept_by_name(
 ) -> None:
     """Triggers whose function belongs to a superuser or to an extension do not stop it; all that stay are listed."""
     superuser, owner = platform
-    assert "problem" not in {finding.level for finding in look(owner, monkeypatch)}
+    assert problems(look(owner, monkeypatch)) == set()
     owner.execute(f"grant trigger, insert on public.sms_logs to {MALLORY}")
     superuser.execute(f"""
         grant create on schema public to {MALLORY};
@@ -338,8 +343,7 @@ def test_profiles_are_read_only_if_they_are_a_table_of_an_owner_whom_we_trust(
         {TRAP}
         {view} where public.spring();
     """)
-    assert "problem" in {finding.level for finding in look(owner, monkeypatch)}
-    assert superuser.rows("select role from public.caught") == []
+    assert problems(look(owner, monkeypatch)) == {"Propriétaires"}
     superuser.execute(f"drop owned by {MALLORY} cascade")
     owner.execute(view)
     assert lost not in Alembic(owner).succeeds("upgrade", "schema@head").out
@@ -361,7 +365,7 @@ def test_a_grant_that_was_given_on_is_named_with_what_takes_it_back(
     assert "dependent privileges exist" in Alembic(owner)("upgrade", "schema@head").err, "the problem is one"
     Alembic(owner).succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
     owner.execute(str(found.remedy))
-    assert "problem" not in {finding.level for finding in look(owner, monkeypatch)}
+    assert problems(look(owner, monkeypatch)) == set()
     Alembic(owner).succeeds("upgrade", "schema@head")
 
 

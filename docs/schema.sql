@@ -392,16 +392,19 @@ CREATE FUNCTION montoit.is_trusted_table(table_name text) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
+declare
+    owner oid;
 begin
-    return exists (
-        select from pg_catalog.pg_class
-        join pg_catalog.pg_roles on pg_roles.oid = relowner
-        where relnamespace = 'public'::regnamespace and relname = table_name and relkind in ('r', 'p') and (
-            rolsuper
-            or rolname = current_user
-            or relowner = (select datdba from pg_catalog.pg_database where datname = current_database())
-        )
-    );
+    select relowner into owner
+    from pg_catalog.pg_class
+    where relname = table_name and relnamespace = 'public'::regnamespace and relkind in ('r', 'p');
+    if not found then
+        return false;
+    elsif pg_get_userbyid(owner) = current_user then
+        return true;
+    end if;
+    return exists (select from pg_catalog.pg_database where datname = current_database() and datdba = owner)
+        or exists (select from pg_catalog.pg_roles where oid = owner and rolsuper);
 end;
 $$;
 
@@ -1879,7 +1882,7 @@ CREATE POLICY "users read their own" ON public.sms_logs FOR SELECT TO authentica
 
 CREATE POLICY "users read their own" ON public.whatsapp_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
 
-CREATE POLICY "values are for the service" ON public.api_keys AS RESTRICTIVE USING (((key_value IS NULL) OR pg_has_role(CURRENT_USER, 'service_role'::name, 'usage'::text)));
+CREATE POLICY "values are for the service" ON public.api_keys AS RESTRICTIVE USING (((key_value IS NULL) OR ( SELECT pg_has_role(CURRENT_USER, 'service_role'::name, 'usage'::text) AS pg_has_role)));
 
 ALTER TABLE public.whatsapp_logs ENABLE ROW LEVEL SECURITY;
 

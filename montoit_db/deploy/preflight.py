@@ -13,7 +13,7 @@ from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.deploy.statements import has_vault
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
-from montoit_db.intouch import credentials
+from montoit_db.intouch import credentials, evidence
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
@@ -27,12 +27,21 @@ OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
 
 
-def look(*, schema_only: bool = False) -> list[Finding]:
+def look(*, schema_only: bool = False, ask_intouch: bool = False, min_balance: int | None = None) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
-    With `schema_only` the deployment stops before the activation, and needs no credentials.
+    With `schema_only` the deployment stops before the activation, and needs no credentials. With `ask_intouch` InTouch
+    is asked for its balance, which should be `min_balance` FCFA at least.
+
+    Raises:
+        MontoitError: InTouch is to be asked, and the extra `intouch` is not installed.
+
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
+    if intouch is not None:
+        findings += evidence.agency(intouch)
+        if ask_intouch:
+            findings.append(evidence.ask(intouch, min_balance))
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
@@ -110,6 +119,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
                 f"l'environnement diffère de la base : {', '.join(differing)}",
                 "Pour les enregistrer sans couper les services : montoit-db rotate",
             )
+    yield from evidence.left_behind(connection)
 
 
 def _tls(connection: Connection) -> Finding:

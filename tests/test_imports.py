@@ -44,6 +44,8 @@ ORDER = (
     # what a deployment is made of
     "montoit_db.deploy",
     "montoit_db.deploy.statements",
+    "montoit_db.deploy.findings",
+    "montoit_db.deploy.trust",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",
     "montoit_db.deploy.words",

@@ -53,7 +53,6 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
-    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",

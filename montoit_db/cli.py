@@ -29,7 +29,7 @@ from montoit_db.errors import MontoitError, RefusedError, SettingsError, Unreach
 from montoit_db.flags import rollout
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.intouch.summary import summary
+from montoit_db.intouch.summary import summary, what_next
 from montoit_db.intouch.test_commands import test_commands
 from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
@@ -90,8 +90,10 @@ def status(*, json_output: Json = False) -> None:
     with _errors():
         with database.connect() as connection:
             state = read(connection)
-            differing = _differing(connection, state)
+            differing = _differing(connection, state) if state.is_complete else ()
         revision = revision_state(state.revisions)
+        ordered = settings.ordered_environment()
+        contradiction = state.contradiction(ordered) if ordered else None
         if json_output:
             show(
                 json.dumps(
@@ -107,13 +109,15 @@ def status(*, json_output: Json = False) -> None:
                 )
             )
         else:
-            show(f"{summary(state)}\n{revision}")
+            show("\n".join(filter(None, (summary(state), str(revision), what_next(state)))))
             if differing:
                 show(
                     f"Les credentials de l'environnement diffèrent de ceux de la base : {', '.join(differing)}.\n"
                     "Pour les enregistrer sans couper les services : montoit-db rotate"
                 )
-    raise typer.Exit(0 if state.operational else NO)
+        if contradiction:
+            show(contradiction, error=True)
+    raise typer.Exit(0 if state.operational and not contradiction else NO)
 
 
 @app.command()

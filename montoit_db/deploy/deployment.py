@@ -18,9 +18,9 @@ from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
 from montoit_db.errors import MontoitError
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.intouch.summary import nothing_to_do, summary
+from montoit_db.intouch.summary import nothing_to_do, summary, what_next
 from montoit_db.intouch.test_commands import test_commands
-from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+from montoit_db.settings import DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,13 +175,13 @@ class Deployment:
         if adopted:
             show(adoption.summary(adopted) + "\n")
         if idle_verb == "upgrade":
-            show(nothing_to_do(state, DatabaseSettings.from_environment().environment))
+            show(nothing_to_do(state))
         elif idle_verb == "downgrade" and not state.is_on:
             show("Rien à faire : InTouch est déjà désactivé. Rien n'a été modifié.")
         if switched is None:
             return
         if switched.is_upgrade:
-            show(summary(state))
+            show("\n".join(filter(None, (summary(state), what_next(state)))))
             show(test_commands(state, _activation_settings(migration).supabase_url))
         else:
             show(summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))

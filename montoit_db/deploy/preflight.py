@@ -9,12 +9,12 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy import adoption, locks
-from montoit_db.deploy.revisions import revision_state
+from montoit_db.deploy.revisions import Tree, revision_state, script_directory
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings, ordered_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def look(*, schema_only: bool = False) -> list[Finding]:
         ):
             findings += [_tls(connection), _pooler(connection, engine)]
             connection.exec_driver_sql("set transaction read only")
-            for finding in _database(connection, intouch):
+            for finding in _database(connection, intouch, schema_only=schema_only):
                 findings.append(finding)
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
@@ -93,7 +93,7 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
     return findings or [Finding("Réglages", "ok", "complets")], intouch, bounds
 
 
-def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
+def _database(connection: Connection, intouch: InTouchSettings | None, *, schema_only: bool) -> Iterator[Finding]:
     raw: Any = connection.connection.driver_connection
     version = raw.info.server_version
     if version < OLDEST_SERVER:
@@ -107,6 +107,8 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
+    if not schema_only:
+        yield from _order(state)
     yield from _others(connection)
     if intouch is not None and state.environment == intouch.environment:
         differing = credentials.differing(connection, intouch)
@@ -322,6 +324,17 @@ def _revisions(state: InTouchState) -> Finding:
         return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
+
+
+def _order(state: InTouchState) -> Iterator[Finding]:
+    """Say what keeps `upgrade head` from its order while InTouch is on: another environment, or an incomplete state."""
+    contradiction = state.contradiction(ordered_environment() or "production")
+    if contradiction is not None:
+        message, _, remedy = contradiction.partition(". ")
+        yield Finding("Environnement", "problem", message, remedy)
+    elif Tree(script_directory()).activation.revision in state.revisions and state.is_on and not state.is_complete:
+        message = "InTouch est activé, mais pas complètement. Voyez : montoit-db status"
+        yield Finding("Activation", "problem", message, f"Pour le rendre opérationnel : {state.next_command}")
 
 
 def _others(connection: Connection) -> Iterator[Finding]:

@@ -120,13 +120,25 @@ def status(*, json_output: Json = False) -> None:
     raise typer.Exit(0 if state.operational and not contradiction else NO)
 
 
+Rehearse = Annotated[bool, typer.Option("--rehearse", help="Répète aussi le déploiement, puis annule tout.")]
+RehearseRollback = Annotated[
+    bool, typer.Option("--rehearse-rollback", help="Répète aussi le retour arrière, puis annule tout.")
+]
+
+
 @app.command()
-def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
+def check(
+    *,
+    schema: SchemaOnly = False,
+    rehearse: Rehearse = False,
+    rehearse_rollback: RehearseRollback = False,
+    json_output: Json = False,
+) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     from montoit_db.deploy import preflight  # noqa: PLC0415
 
     with _errors():
-        findings = preflight.look(schema_only=schema)
+        findings = preflight.look(schema_only=schema, rehearse=rehearse, rehearse_rollback=rehearse_rollback)
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
@@ -334,6 +346,8 @@ def _errors() -> Iterator[None]:
             message, code = _blocked(error), NO
         else:
             message = database.message(error)
+            if database.is_refusal(error):  # each of these commands is one transaction
+                message += "\nCette commande est annulée : rien n'a été modifié."
             code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return

@@ -58,6 +58,7 @@ ORDER = (
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
+    "montoit_db.deploy.rehearsal",
     "montoit_db.deploy.preflight",
     # what the database is used for
     "montoit_db.flags",

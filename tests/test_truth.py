@@ -63,7 +63,7 @@ def test_after_a_rollback(activated: Database) -> None:
     told = run_montoit_db(activated, "status").out
     assert "RÉSULTAT DE L'ACTIVATION" not in told
     assert "NON CONFIGURÉS" not in told
-    assert "Credentials InTouch : INACTIFS (6/6 valeurs gardées)" in told
+    assert "Credentials InTouch : DÉSACTIVÉS (6/6 valeurs gardées)" in told
     assert told.endswith("Pour le rendre opérationnel : alembic upgrade head\n")
 
 

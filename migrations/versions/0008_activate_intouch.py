@@ -190,8 +190,8 @@ begin
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/{count} services comme '
-                'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
+                'Activation annulée : après écriture la base montre %s/{count} services comme demandé. '
+                'Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
                 services
             );
     end if;
@@ -207,9 +207,10 @@ def before_upgrade() -> None:
     if context.is_offline_mode():
         run(VALUES)
         return
-    settings = InTouchSettings.from_environment()
+    # Read once, since a secret may come from a pipe; a rehearsal brings settings of its own.
+    settings = context.config.attributes.get("intouch_settings") or InTouchSettings.from_environment()
     refuse_missing_vault(context.get_bind(), settings)
-    context.config.attributes["intouch_settings"] = settings  # read once: a secret may come from a pipe
+    context.config.attributes["intouch_settings"] = settings
 
 
 def upgrade() -> None:

@@ -25,6 +25,12 @@ def message(error: DBAPIError | psycopg.Error) -> str:
     return harmless("\n".join(lines))
 
 
+def is_refusal(error: DBAPIError) -> bool:
+    """Tell whether the server has answered with an error, and so has ended the transaction."""
+    cause = error.orig
+    return isinstance(cause, psycopg.Error) and (cause.sqlstate or "08")[:2] not in {"08", "57"}
+
+
 _NO_TLS = (
     "TLS : ce serveur n'en offre pas, et rien ne lui a été envoyé, ni mot de passe ni commande. Activez-y TLS ; "
     "sur un réseau sûr de bout en bout, écrivez sslmode=disable dans DATABASE_URL."

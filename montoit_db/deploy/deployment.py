@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
@@ -16,7 +17,7 @@ from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
 from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
-from montoit_db.errors import MontoitError
+from montoit_db.errors import MontoitError, UnreachableError
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import nothing_to_do, summary, what_next
 from montoit_db.intouch.test_commands import test_commands
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # The commands that write, by the names of Alembic's functions.
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
+_UNREAD = "Ce qui est fait n'a pas pu être lu. Quand la base répond de nouveau : montoit-db status"
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 
 
@@ -87,19 +89,65 @@ class Deployment:
                 make_version_schema(self.connection)
             else:
                 migration.opts["dont_mutate"] = True
-            for pause in self._pauses():
-                try:
-                    with one_transaction(migration) if words.verb.startswith("do_") else nullcontext():
-                        run_migrations()
-                    break
-                except DBAPIError as error:
-                    if not isinstance(error.orig, LOCK_ERRORS):
-                        raise
-                    self.connection.rollback()
-                    if pause is None or (self._steps_done and words.is_relative):
-                        raise MontoitError(self._who_blocks()) from None
-                    time.sleep(pause)
+            try:
+                self._try_again(migration, words, run_migrations)
+            except (MontoitError, DBAPIError, psycopg.Error) as error:
+                if isinstance(error, MontoitError) and not self._steps_done:
+                    raise  # what it says of the database is true
+                said = str(error) if isinstance(error, MontoitError) else database.message(error)
+                stands = _UNREAD if isinstance(error, UnreachableError) else self._what_stands(words)
+                raise MontoitError(f"{said}\n{stands}") from None
             self.connection.rollback()
+
+    def _try_again(self, migration: MigrationContext, words: Words, run_migrations: Callable[[], None]) -> None:
+        """Run the command, and run it again after each lock that it could not get."""
+        for pause in self._pauses():
+            try:
+                with one_transaction(migration) if words.verb.startswith("do_") else nullcontext():
+                    run_migrations()
+            except DBAPIError as error:
+                if not isinstance(error.orig, LOCK_ERRORS):
+                    raise
+                self.connection.rollback()
+                if pause is None or (self._steps_done and words.is_relative):
+                    raise MontoitError(self._who_blocks()) from None
+                time.sleep(pause)
+            else:
+                return
+
+    def _what_stands(self, words: Words) -> str:
+        """Return what a failed command leaves behind, read from the database, and how to go on."""
+        verb = {"upgrade": "appliquée", "downgrade": "défaite"}.get(words.verb, "changée")
+        try:
+            with database.connect_to(self._engine) as connection:
+                applied = words.tree.applied(read(connection).revisions)
+                adopted = adoption.done(connection) if self._has_adopted else {}
+        except (MontoitError, DBAPIError):
+            return _UNREAD
+        # A step is noted before its commit, which may fail as well.
+        done = [step for step in self._steps_done if step.is_upgrade == (str(step.up_revision_id) in applied)]
+        if not done:
+            return f"Aucune révision n'a été {verb}."
+        names = ", ".join(str(step.up_revision_id) for step in done)
+        told = (
+            f"Ce qui précède reste. Révisions {verb}s : {names} ; la suivante ne l'est pas.\n"
+            "Corrigez la cause, puis relancez la même commande : elle reprend là. Voyez : montoit-db status"
+        )
+        return f"{told}\n\n{adoption.summary(adopted)}" if adopted else told
+
+    @property
+    def _has_adopted(self) -> bool:
+        """Whether a revision was applied that may have taken tables over."""
+        return any(step.is_upgrade and declares(step.up_revision, "adopts_tables") for step in self._steps_done)
+
+    def _to_be_told(self, tree: Tree, switched: MigrationInfo | None) -> dict[str, list[str]]:
+        """Return what an adoption did, if this run did it, or went on after one that had failed on the way."""
+        first_schema = {script.revision for script in tree.schema(tree.fork)}
+        if any(step.is_upgrade and step.up_revision_id in first_schema for step in self._steps_done):
+            return adoption.done(self.connection)
+        if switched is not None and switched.is_upgrade:
+            return adoption.done(self.connection, only_if_never_activated=True)
+        return {}
 
     def _look(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
         """Run a command that writes nothing to the database."""
@@ -155,16 +203,16 @@ class Deployment:
 
         All is committed by then: a failure here is not one of the deployment.
         """
-        activation = Tree(migration.opts["script"]).activation.revision
+        tree = Tree(migration.opts["script"])
+        activation = tree.activation.revision
         switched = next((step for step in self._steps_done if step.up_revision_id == activation), None)
-        may_adopt = any(step.is_upgrade and declares(step.up_revision, "adopts_tables") for step in self._steps_done)
         words = migration.opts["fn"]
         idle_verb = words.verb if isinstance(words, Words) and not self._steps_done else None
-        if not (switched or may_adopt or idle_verb in {"upgrade", "downgrade"}):
+        if not self._steps_done and idle_verb not in {"upgrade", "downgrade"}:
             return
         try:
             state = read(self.connection)
-            adopted = adoption.done(self.connection) if may_adopt else {}
+            adopted = self._to_be_told(tree, switched)
         except DBAPIError as error:
             print(  # noqa: T201
                 f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database.message(error)}\n"

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy import adoption, locks
+from montoit_db.deploy.rehearsal import LEFT_OUT, Order, rehearse
 from montoit_db.deploy.revisions import Tree, revision_state, script_directory
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
@@ -19,7 +20,7 @@ from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
@@ -40,10 +41,12 @@ class Finding(NamedTuple):
     remedy: str | None = None
 
 
-def look(*, schema_only: bool = False) -> list[Finding]:
+def look(*, schema_only: bool = False, rehearse: bool = False, rehearse_rollback: bool = False) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
-    With `schema_only` the deployment stops before the activation, and needs no credentials.
+    With `schema_only` the deployment stops before the activation, and needs no credentials. `rehearse` and
+    `rehearse_rollback` carry out the deployment and the rollback, one after the other, in a transaction that is rolled
+    back.
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
     try:
@@ -51,14 +54,18 @@ def look(*, schema_only: bool = False) -> list[Finding]:
     except SettingsError:
         return findings
     try:
-        with (
-            database.located(target) as url,
-            database.connect_to(engine := database.bounded(database.make_engine(url), bounds)) as connection,
-        ):
-            findings += [_tls(connection), _pooler(connection, engine)]
-            connection.exec_driver_sql("set transaction read only")
-            for finding in _database(connection, intouch, schema_only=schema_only):
-                findings.append(finding)
+        with database.located(target) as url:
+            with database.connect_to(engine := database.bounded(database.make_engine(url), bounds)) as connection:
+                findings += [_tls(connection), _pooler(connection, engine)]
+                connection.exec_driver_sql("set transaction read only")
+                for finding in _database(connection, intouch, schema_only=schema_only):
+                    findings.append(finding)
+            orders = [Order("upgrade", "schema@head" if schema_only else "head")] if rehearse else []
+            if orders and not {finding.level for finding in findings} <= {"ok", "warning"}:
+                findings.append(Finding("Répétition", "warning", "pas faite : corrigez d'abord ce qui précède"))
+            elif orders or rehearse_rollback:
+                orders += [Order("downgrade", "-1")] if rehearse_rollback else []
+                findings.append(_rehearsal(url, orders, bounds, intouch))
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
             with database.connect(target, bounds, is_second=True) as connection:
@@ -324,6 +331,17 @@ def _revisions(state: InTouchState) -> Finding:
         return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
+
+
+def _rehearsal(url: URL, orders: list[Order], bounds: DeploymentSettings, intouch: InTouchSettings | None) -> Finding:
+    subject = f"Répétition ({', puis '.join(map(str, orders))})"
+    try:
+        outcome = rehearse(url, orders, bounds, intouch)
+    except MontoitError as error:
+        return Finding(subject, "problem", str(error))
+    if outcome.failure:
+        return Finding(subject, "problem", str(outcome), "Corrigez la cause, puis répétez de nouveau.")
+    return Finding(subject, "ok", f"{outcome}\n   {LEFT_OUT}")
 
 
 def _order(state: InTouchState) -> Iterator[Finding]:

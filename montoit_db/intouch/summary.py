@@ -18,7 +18,7 @@ def summary(state: InTouchState, title: str | None = None) -> str:
     if configured == expected:
         credentials = "✅ Credentials InTouch : CONFIGURÉS"
     elif state.stored_credentials and not state.has_active_credentials:
-        credentials = f"❌ Credentials InTouch : INACTIFS ({state.stored_credentials}/{expected} valeurs gardées)"
+        credentials = f"❌ Credentials InTouch : DÉSACTIVÉS ({state.stored_credentials}/{expected} valeurs gardées)"
     else:
         credentials = f"❌ Credentials InTouch : NON CONFIGURÉS ({configured}/{expected} actifs)"
     lines = [

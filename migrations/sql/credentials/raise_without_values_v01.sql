@@ -10,7 +10,7 @@ begin
     raise exception using
         errcode = state,
         message = format(
-            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s%s).', state,
+            'Les identifiants n''ont pas été enregistrés (SQLSTATE %s%s%s).', state,
             (select ', contrainte ' || max(conname) from pg_catalog.pg_constraint where conname = constraint_of),
             (select ', table ' || max(relname) from pg_catalog.pg_class where relname = table_of)
         );

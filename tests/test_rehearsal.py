@@ -10,7 +10,7 @@ from tests.support.commands import Alembic, run_montoit_db
 from tests.support.database import Database, pg_dump
 from tests.support.failures import FAILURES
 from tests.support.generations import make_generation_b
-from tests.support.platforms import create_platform
+from tests.support.platforms import OWNER, create_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def platform(templates: Templates) -> Iterator[Database]:
 
 @pytest.fixture
 def copy(templates: Templates, platform: Database) -> Iterator[Database]:
-    name = templates.create(platform.name).name
+    name = templates.create(platform.name, f"owner {OWNER}").name
     yield Database(platform.url.set(database=name))
     templates.drop(name)
 
@@ -55,7 +55,7 @@ def test_a_failure_is_found_before_it_happens(copy: Database, name: str) -> None
     assert message in upgrade.err
     applied = [f"{number:04}" for number in range(1, int(failure.revision))]
     assert passed.startswith(", ".join(applied) + " ;")
-    assert f"Ce qui précède reste. Révisions appliquées : {', '.join(applied)} ;" in upgrade.err
+    assert f"Ce qui précède reste. Révisions appliquées : {', '.join(applied)} ; {failure.revision} ne" in upgrade.err
     assert "rien n'a été modifié" not in upgrade.err.lower()
     assert copy.value("select version_num from montoit.alembic_version") == applied[-1]
     assert "REPRISE DES TABLES EXISTANTES" in upgrade.err
@@ -100,6 +100,6 @@ def test_a_rollback_that_would_fail(activated: Database) -> None:
 
 
 def test_a_rehearsal_is_for_what_is_otherwise_green(database_at: Callable[[str], Database]) -> None:
-    result = run_montoit_db(database_at("0007"), "check", "--rehearse", environment={"DATABASE_URL": "unused"})
+    result = run_montoit_db(database_at("0007"), "check", "--rehearse", environment={})
     assert result.code == 2
     assert "⚠ Répétition : pas faite" in result.out

@@ -120,7 +120,8 @@ class Deployment:
         verb = {"upgrade": "appliquée", "downgrade": "défaite"}.get(words.verb, "changée")
         try:
             with database.connect_to(self._engine) as connection:
-                applied = words.tree.applied(read(connection).revisions)
+                heads = read(connection).revisions
+                applied = words.tree.applied(heads)
                 adopted = adoption.done(connection) if self._has_adopted else {}
         except (MontoitError, DBAPIError):
             return _UNREAD
@@ -129,8 +130,10 @@ class Deployment:
         if not done:
             return f"Aucune révision n'a été {verb}."
         names = ", ".join(str(step.up_revision_id) for step in done)
+        pending = words.tree.pending(heads) if words.verb == "upgrade" else []
         told = (
-            f"Ce qui précède reste. Révisions {verb}s : {names} ; la suivante ne l'est pas.\n"
+            f"Ce qui précède reste. Révisions {verb}s : {names} ; {pending[0] if pending else 'la suivante'} ne l'est "
+            "pas.\n"
             "Corrigez la cause, puis relancez la même commande : elle reprend là. Voyez : montoit-db status"
         )
         return f"{told}\n\n{adoption.summary(adopted)}" if adopted else told

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
-from montoit_db.deploy.revisions import VERSION_SCHEMA, home, listed, script_directory
+from montoit_db.deploy.revisions import VERSION_SCHEMA, home, script_directory
 from montoit_db.deploy.statements import REHEARSAL
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.errors import MontoitError
@@ -169,7 +169,7 @@ class _Attempt:
             f"set local statement_timeout = {round(1000 * self._bounds.deploy_timeout)}"
         )
         if not step.is_stamp:
-            self._went_through.append(listed([step.up_revision_id]) or "")
+            self._went_through.append(str(step.up_revision_id))
 
 
 def _with_stand_ins(intouch: InTouchSettings) -> InTouchSettings:

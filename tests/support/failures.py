@@ -43,20 +43,22 @@ FAILURES = {
         "Les identifiants n'ont pas été enregistrés (SQLSTATE P0001)",
     ),
     "a view on another overload": Failure(
-        "create function check_feature_flag(flag_key text) returns boolean language sql as 'select true';"
-        "create view open_flags as select key from feature_flags where check_feature_flag(key)",
+        "create function check_feature_flag(user_id uuid, flag_key text) returns boolean language sql as 'select true';"
+        "create view open_flags as select key from feature_flags where check_feature_flag(null::uuid, key)",
         "0003",
-        "open_flags",
+        "SQLSTATE 2BP01",
     ),
     "an index of that name": Failure(
         "create index idx_payment_logs_created_at on profiles (full_name)", "0006", "idx_payment_logs_created_at"
     ),
-    "a view of that name": Failure("create view intouch_costs as select 1 as fcfa", "0007", "intouch_costs"),
+    "a view of that name": Failure("create view intouch_costs as select 1 as fcfa", "0007", "SQLSTATE 42P16"),
     "a type of that name": Failure("create type payment_logs as enum ('paid')", "0005", "payment_logs"),
-    "a function of that name": Failure(
-        "create function check_feature_flags(user_id uuid default null) returns text[] language sql as"
-        " 'select null::text[]'",
-        "0003",
-        "check_feature_flags",
+    "a trigger of the history that needs a path": Failure(
+        "create table audit (at timestamptz);"
+        "create function note() returns trigger language plpgsql as"
+        " $$begin insert into audit values (now()); return null; end$$;"
+        "create trigger note after insert on feature_flag_history for each row execute function note()",
+        "0008",
+        'relation "audit" does not exist',
     ),
 }

@@ -21,25 +21,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
+from typer.exceptions import TyperException
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
-from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.intouch.catalogue import SERVICES, TABLES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary, what_next
 from montoit_db.intouch.test_commands import test_commands
 from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
+from montoit_db.usage import in_french
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-NO, UNUSABLE, UNREACHABLE = 1, 2, 3
+NO, UNUSABLE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 MARKS = {"ok": "✅", "warning": "⚠"}
 
 app = typer.Typer(
@@ -316,7 +318,14 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which the first process of a container would ignore
-    app()
+    try:
+        code = app(prog_name="montoit-db", standalone_mode=False)
+    except TyperException as error:
+        show(in_french(error, "montoit-db"), error=True)
+        code = error.exit_code
+    if code == INTERRUPTED:
+        show("Interrompu : ce qui n'était pas fini est annulé. Voyez : montoit-db status", error=True)
+    sys.exit(code or 0)
 
 
 def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
@@ -346,6 +355,8 @@ def _errors() -> Iterator[None]:
             message, code = _blocked(error), NO
         else:
             message = database.message(error)
+            if getattr(error.orig, "sqlstate", None) == database.MISSING_RIGHT:
+                message += f"\n{_who_may()}"
             if database.is_refusal(error):  # each of these commands is one transaction
                 message += "\nCette commande est annulée : rien n'a été modifié."
             code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
@@ -355,6 +366,21 @@ def _errors() -> Iterator[None]:
     raise typer.Exit(code)
 
 
+def _who_may() -> str:
+    """Return which roles own our tables, and so may do what this one may not; empty if that cannot be read."""
+    try:
+        with database.connect(is_second=True) as connection:
+            owners = connection.exec_driver_sql(_OWNERS, {"tables": [*TABLES]}).scalar()
+    except (MontoitError, DBAPIError):
+        return ""
+    return f"Propriétaire : {owners}." if owners else ""
+
+
+_OWNERS = """
+select string_agg(distinct pg_get_userbyid(relowner), ', ') from pg_class
+where relnamespace = 'public'::regnamespace and relname = any(%(tables)s)
+   or relnamespace = to_regnamespace('montoit') and relname = 'alembic_version'
+"""
 _WAITED_TOO_LONG = (*LOCK_ERRORS, QueryCanceled)
 
 

@@ -68,6 +68,7 @@ ORDER = (
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",
     # the commands
+    "montoit_db.usage",
     "montoit_db.cli",
     "montoit_db.__main__",
 )
@@ -85,6 +86,7 @@ SAVED = {
 }
 # These are there for another reason.
 OPTIONAL = {
+    "montoit_db.__main__": {"montoit_db.cli"},  # Ctrl-C is caught while it is imported
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
     "montoit_db.monitoring.page": {"pygal", "pygal.style"},  # an extra, which may be missing
 }

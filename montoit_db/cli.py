@@ -111,7 +111,8 @@ def status(*, json_output: Json = False) -> None:
                 )
             )
         else:
-            show("\n".join(filter(None, (summary(state), str(revision), what_next(state)))))
+            behind = "Pour mettre le schéma à jour : alembic upgrade schema@head" if revision.pending else ""
+            show("\n".join(filter(None, (summary(state), str(revision), what_next(state) or behind))))
             if differing:
                 show(
                     f"Les credentials de l'environnement diffèrent de ceux de la base : {', '.join(differing)}.\n"
@@ -147,7 +148,8 @@ def check(
         show(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         for finding in findings:
-            show(harmless(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}"))
+            message = re.sub(r"\n(?! )", "\n   ", finding.message)
+            show(harmless(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {message}"))
             if finding.remedy:
                 show(harmless(f"   {finding.remedy}"))
     raise typer.Exit(

@@ -45,7 +45,7 @@ def test_a_failure_is_found_before_it_happens(copy: Database, name: str) -> None
     *checked, rehearsed = result.out.split("❌")
     assert len(checked) == 1, "check alone finds nothing"
     assert result.code == 1
-    subject, _, told = rehearsed.partition(" : ")
+    subject, _, told = rehearsed.replace("\n   ", "\n").partition(" : ")
     assert subject == " Répétition (alembic upgrade head)"
     message, _, passed = told.partition("\nrévisions qui passent : ")
     assert failure.told in message

@@ -34,7 +34,7 @@ _ADVICE = {
     "2BP01": "Un objet qui n'est pas à nous en dépend : retirez-le d'abord, ou gardez le schéma.",
     "42P07": _NAME_TAKEN,
     "42710": _NAME_TAKEN,
-    "42P16": "Une vue de ce nom existe déjà, avec d'autres colonnes, et n'est pas à nous : renommez-la, puis relancez.",
+    "42P16": "Une vue de ce nom existe déjà, avec d'autres colonnes, et n'est pas à nous : renommez-la, puis relancez",
     **dict.fromkeys(("23502", "23503", "23505", "23514", "23P01"), _CONSTRAINT),
 }
 
@@ -49,6 +49,9 @@ def message(error: DBAPIError | psycopg.Error) -> str:
     advice = _ADVICE.get(diagnostic.sqlstate or "")
     if diagnostic.message_hint and (advice is None or diagnostic.sqlstate == MISSING_RIGHT):
         advice = diagnostic.message_hint  # in the second case it is our own, and more precise
+    view = re.search(r"create or replace view (\S+)", getattr(error, "statement", None) or "")
+    if view is not None and diagnostic.sqlstate == "42P16":  # the server does not name it
+        advice = f"{advice} ({view[1]})."
     return harmless("\n".join([*lines, advice] if advice else lines))
 
 

@@ -51,7 +51,7 @@ FAILURES = {
     "an index of that name": Failure(
         "create index idx_payment_logs_created_at on profiles (full_name)", "0006", "idx_payment_logs_created_at"
     ),
-    "a view of that name": Failure("create view intouch_costs as select 1 as fcfa", "0007", "SQLSTATE 42P16"),
+    "a view of that name": Failure("create view intouch_costs as select 1 as fcfa", "0007", "(public.intouch_costs)"),
     "a type of that name": Failure("create type payment_logs as enum ('paid')", "0005", "payment_logs"),
     "a trigger of the history that needs a path": Failure(
         "create table audit (at timestamptz);"

@@ -210,9 +210,11 @@ select
     current_user,
     has_database_privilege(current_database(), 'create') or to_regnamespace('montoit') is not null,
     has_schema_privilege('public', 'create'),
-    (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r
-     where not exists (select from pg_roles where rolname = r)),
-    (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
+    (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r, pg_roles as ours
+     where ours.rolname = current_user and not exists (select from pg_roles where rolname = r)
+       -- Before PostgreSQL 16 only a superuser gives bypassrls.
+       and not (ours.rolsuper or ours.rolcreaterole and (r <> 'service_role' or ours.rolbypassrls
+                                                         and current_setting('server_version_num')::int >= 160000))),
     (select array_agg(name order by name) from (
          select replace(c.oid::regclass::text, 'public.', '') as name from pg_class as c
          where (c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
@@ -229,7 +231,7 @@ select
 def _rights(connection: Connection) -> Iterator[Finding]:
     names = {"tables": [*TABLES], "functions": [*adoption.FUNCTIONS]}
     row = connection.exec_driver_sql(_RIGHTS, names).one()
-    role, may_create_schema, may_create_tables, missing_roles, may_create_roles, others = row
+    role, may_create_schema, may_create_tables, missing_roles, others = row
     problems = [
         (may_create_schema, "créer le schéma montoit", "grant create on database … to"),
         (may_create_tables, "créer des tables dans public", "grant create on schema public to"),
@@ -249,7 +251,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
             f"{role} n'est pas propriétaire de {', '.join(others)}",
             "Connectez-vous avec le propriétaire (sur Supabase : postgres).",
         )
-    if missing_roles and not may_create_roles:
+    if missing_roles:
         has_problem = True
         yield Finding(
             "Rôles",

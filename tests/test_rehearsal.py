@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from montoit_db.database import make_engine
 from tests.support.commands import Alembic, run_montoit_db
 from tests.support.database import Database, pg_dump
 from tests.support.failures import FAILURES
@@ -103,3 +105,22 @@ def test_a_rehearsal_is_for_what_is_otherwise_green(database_at: Callable[[str],
     result = run_montoit_db(database_at("0007"), "check", "--rehearse", environment={})
     assert result.code == 2
     assert "⚠ Répétition : pas faite" in result.out
+
+
+def test_no_secret_is_written_even_for_a_moment(schema_only: Database) -> None:
+    """Stand-ins are: a constraint on the value itself therefore sees them, and the guide says so."""
+    schema_only.execute("alter table api_keys add constraint no_canary check (key_value not like 'canary%')")
+    assert run_montoit_db(schema_only, "check", "--rehearse").code == 0
+    assert "no_canary" in Alembic(schema_only).refuses("upgrade", "head")
+
+
+def test_who_is_in_the_way_is_named_soon(copy: Database) -> None:
+    """The rehearsal gives way to a customer's transaction, and holds nothing afterwards."""
+    begin = time.monotonic()
+    with make_engine(copy.url).connect() as reader:
+        pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()
+        result = run_montoit_db(copy, "check", "--rehearse")
+        assert (result.code, f"pid {pid} (idle in transaction, depuis " in result.out) == (1, True), result.out
+        assert time.monotonic() - begin < 30
+        assert reader.exec_driver_sql("select count(*) from feature_flags").scalar_one() == 39
+    assert run_montoit_db(copy, "check", "--rehearse").code == 0

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy import adoption, locks
+from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.rehearsal import LEFT_OUT, Order, rehearse
 from montoit_db.deploy.revisions import Tree, revision_state, script_directory
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
-from montoit_db.intouch import credentials
+from montoit_db.intouch import credentials, evidence
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings, ordered_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import URL, Connection, Engine
 
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
 
-Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
 
-
-class Finding(NamedTuple):
-    """What was found about one subject; `remedy` says what to do about it.
-
-    `level` is ok; warning (a deployment goes through, but its operator should know; the exit status does not change);
-    problem; settings (the environment has to change); or unreachable (the database was not reached).
-    """
-
-    subject: str
-    level: Level
-    message: str
-    remedy: str | None = None
-
-
-def look(*, schema_only: bool = False, rehearse: bool = False, rehearse_rollback: bool = False) -> list[Finding]:
+def look(
+    *,
+    schema_only: bool = False,
+    ask_intouch: bool = False,
+    min_balance: int | None = None,
+    orders: Sequence[Order] = (),
+) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
-    With `schema_only` the deployment stops before the activation, and needs no credentials. `rehearse` and
-    `rehearse_rollback` carry out the deployment and the rollback, one after the other, in a transaction that is rolled
-    back.
+    With `schema_only` the deployment stops before the activation, and needs no credentials. With `ask_intouch` InTouch
+    is asked for its balance, which should be `min_balance` FCFA at least. `orders` are rehearsed, one after the
+    other, in a transaction that is rolled back.
+
+    Raises:
+        MontoitError: InTouch is to be asked, and the extra `intouch` is not installed.
+
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
+    if intouch is not None:
+        findings += evidence.agency(intouch)
+        if ask_intouch:
+            findings.append(evidence.ask(intouch, min_balance))
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
@@ -60,12 +60,9 @@ def look(*, schema_only: bool = False, rehearse: bool = False, rehearse_rollback
                 connection.exec_driver_sql("set transaction read only")
                 for finding in _database(connection, intouch, schema_only=schema_only):
                     findings.append(finding)
-            orders = [Order("upgrade", "schema@head" if schema_only else "head")] if rehearse else []
-            if orders and not {finding.level for finding in findings} <= {"ok", "warning"}:
-                findings.append(Finding("Répétition", "warning", "pas faite : corrigez d'abord ce qui précède"))
-            elif orders or rehearse_rollback:
-                orders += [Order("downgrade", "-1")] if rehearse_rollback else []
-                findings.append(_rehearsal(url, orders, bounds, intouch))
+            if orders:
+                is_green = {finding.level for finding in findings} <= {"ok", "warning"}
+                findings.append(_rehearsal(url, orders, bounds, intouch, is_green=is_green))
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
             with database.connect(target, bounds, is_second=True) as connection:
@@ -126,6 +123,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None, *, schema
                 f"l'environnement diffère de la base : {', '.join(differing)}",
                 "Pour les enregistrer sans couper les services : montoit-db rotate",
             )
+    yield from evidence.left_behind(connection)
 
 
 def _tls(connection: Connection) -> Finding:
@@ -335,7 +333,17 @@ def _revisions(state: InTouchState) -> Finding:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
 
 
-def _rehearsal(url: URL, orders: list[Order], bounds: DeploymentSettings, intouch: InTouchSettings | None) -> Finding:
+def _rehearsal(
+    url: URL,
+    orders: Sequence[Order],
+    bounds: DeploymentSettings,
+    intouch: InTouchSettings | None,
+    *,
+    is_green: bool,
+) -> Finding:
+    """Rehearse the orders; an upgrade only where nothing else was found that would stop it."""
+    if not is_green and any(order.verb == "upgrade" for order in orders):
+        return Finding("Répétition", "warning", "pas faite : corrigez d'abord ce qui précède")
     subject = f"Répétition ({', puis '.join(map(str, orders))})"
     try:
         outcome = rehearse(url, orders, bounds, intouch)

@@ -10,8 +10,16 @@ if TYPE_CHECKING:
     from montoit_db.intouch.state import InTouchState, ServiceState
 
 
+FUNCTIONS_HAVE_TO_ASK = """\
+Voilà ce que dit la base. Les Edge Functions ne le savent que si elles le
+lui demandent : docs/EDGE_FUNCTIONS.md."""
+
+
 def summary(state: InTouchState, title: str | None = None) -> str:
-    """Return the guide's framed summary; its title is the guide's, unless InTouch is off."""
+    """Return the guide's framed summary, under the guide's title unless InTouch is off.
+
+    If InTouch is operational, what the database cannot know follows.
+    """
     if title is None:
         title = "RÉSULTAT DE L'ACTIVATION INTOUCH" if state.is_on else "ÉTAT DE L'INTÉGRATION INTOUCH"
     configured, expected, _store = state.credentials
@@ -28,7 +36,9 @@ def summary(state: InTouchState, title: str | None = None) -> str:
     if state.environment == "sandbox":
         lines.append("🧪 SANDBOX : environnement de test")
     lines += ["", *map(_service_line, state.services), ""]
+    note = ""
     if state.operational:
+        note = f"\n{FUNCTIONS_HAVE_TO_ASK}"
         lines.append("🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !")
     elif state.is_complete:
         lines.append(f"❌ INTÉGRATION INTOUCH EN PAUSE ({state.paused_services}/{len(state.services)} services)")
@@ -36,7 +46,7 @@ def summary(state: InTouchState, title: str | None = None) -> str:
         lines.append("❌ INTÉGRATION INTOUCH DÉSACTIVÉE")
     else:
         lines.append("❌ INTÉGRATION INTOUCH INCOMPLÈTE")
-    return framed(title, lines)
+    return framed(title, lines) + note
 
 
 def _service_line(service: ServiceState) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
+from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES, host_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,6 +47,7 @@ class InTouchState:
     `revisions` are the rows of `montoit.alembic_version`. `environment` is None if no credential is active, or if both
     environments have active ones. `stored_credentials` counts the values of one environment, active or not; of that
     which has more of them. `has_foreign_flags`: the platform's feature_flags is there, and not adopted yet.
+    `host` is that of InTouch's API, by the endpoint of the active credentials.
     """
 
     revisions: tuple[str, ...]
@@ -56,6 +57,7 @@ class InTouchState:
     has_active_credentials: bool = False
     stored_credentials: int = 0
     has_foreign_flags: bool = False
+    host: str | None = None
 
     @property
     def active_services(self) -> int:
@@ -132,7 +134,8 @@ select
     to_regclass('public.feature_flags') is not null
 """
 _CREDENTIALS = """
-select environment, count(*) filter (where is_active), count(secret_id) filter (where is_active), count(*)
+select environment, count(*) filter (where is_active), count(secret_id) filter (where is_active), count(*),
+    max(endpoint) filter (where is_active)
 from public.api_keys
 where service_name = 'intouch' and key_name = any(%(names)s)
   and (key_value <> '' or secret_id is not null)
@@ -152,12 +155,12 @@ def read(connection: Connection) -> InTouchState:
     if has_revisions:
         rows = connection.exec_driver_sql("select version_num from montoit.alembic_version order by 1")
         revisions = tuple(rows.scalars())
-    by_environment: dict[str, tuple[int, int]] = {}
+    by_environment: dict[str, tuple[int, int, str | None]] = {}
     stored = 0
     if has_credentials:
         names = [credential.key_name for credential in CREDENTIALS]
         counts = connection.exec_driver_sql(_CREDENTIALS, {"names": names}).all()
-        by_environment = {name: (active, in_vault) for name, active, in_vault, _ in counts if active}
+        by_environment = {row[0]: (row[1], row[2], row[4]) for row in counts if row[1]}
         stored = max((row[3] for row in counts), default=0)
     flags = {}
     if has_flags:
@@ -166,7 +169,7 @@ def read(connection: Connection) -> InTouchState:
 
     # With two active environments callers would not know which credentials they get.
     environment = next(iter(by_environment)) if len(by_environment) == 1 else None
-    configured, in_vault = by_environment[environment] if environment else (0, 0)
+    configured, in_vault, endpoint = by_environment[environment] if environment else (0, 0, None)
     store = None if not configured else "vault" if in_vault == configured else "table"
     return InTouchState(
         revisions=revisions,
@@ -178,6 +181,7 @@ def read(connection: Connection) -> InTouchState:
         has_active_credentials=bool(by_environment),
         stored_credentials=stored,
         has_foreign_flags=has_table and not has_flags,
+        host=host_of(endpoint) if endpoint else None,
     )
 
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from montoit_db.cli import app
 from montoit_db.database import make_engine, message
 from montoit_db.display import _columns, in_ascii
-from tests.support.checkout import BIN
+from tests.support.checkout import BIN, ROOT
 from tests.support.commands import Alembic, on, run, run_montoit_db
 from tests.support.database import Database
 from tests.support.settings import PRODUCTION, SANDBOX
@@ -238,17 +238,17 @@ def test_ctrl_c_during_initdb_leaves_nothing() -> None:
     with TemporaryDirectory(prefix="montoit-test-") as name:
         home = Path(name)
         home.chmod(0o755)
-        process = subprocess.Popen(
-            [f"{BIN}/python", "-m", "montoit_db", "status"], cwd=home, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "INTOUCH_ENVIRONMENT": "sandbox"},
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while not (unfinished := [*home.glob(".montoit-db/data.unfinished-*/base")]):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate()
+        with subprocess.Popen(
+            [f"{BIN}/alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "schema@head"],
+            cwd=home, stderr=subprocess.PIPE, text=True, env={**os.environ, "INTOUCH_ENVIRONMENT": "sandbox"},
+        ) as process:  # fmt: skip
+            deadline = time.monotonic() + 60
+            while not (unfinished := [*home.glob(".montoit-db/data.unfinished-*/base")]):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate()
         assert (process.returncode, "Traceback" in err) == (130, False), err
         assert not unfinished[0].parent.exists()
         assert not [*home.glob(".montoit-db/data*")]

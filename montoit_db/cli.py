@@ -31,7 +31,7 @@ from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
 from montoit_db.intouch.test_commands import test_commands
-from montoit_db.monitoring import page, terminal
+from montoit_db.monitoring import metrics, page, terminal
 from montoit_db.monitoring import read as monitoring
 
 if TYPE_CHECKING:
@@ -208,13 +208,19 @@ def _agreed(*, ask: bool) -> bool:
 
 
 @app.command()
-def monitor(
+def monitor(  # noqa: PLR0913 -- its options
     *,
     days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "7",
     html: Annotated[Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi une page à ouvrir.")] = None,
+    prometheus: Annotated[
+        Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi un fichier .prom pour node_exporter.")
+    ] = None,
     max_failure_rate: Annotated[
         str | None, typer.Option(metavar="P", help="Code 1 au-delà de P % de paiements échoués sur 24 heures.")
     ] = None,
+    min_payments: Annotated[
+        str, typer.Option(metavar="N", help="Moins de N paiements sur 24 heures ne déclenchent rien.")
+    ] = "1",
     max_cost: Annotated[str | None, typer.Option(metavar="FCFA", help="Code 1 au-delà, sur 30 jours.")] = None,
     json_output: Json = False,
 ) -> None:
@@ -222,20 +228,23 @@ def monitor(
     with _errors():
         number_of_days = int(_bounded("--days", days, monitoring.MOST_DAYS, least=1))
         rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
+        enough = int(_bounded("--min-payments", min_payments, 10**9, least=1))
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
             figures = monitoring.read(connection, number_of_days)
-        alarms = monitoring.alarms(figures, rate, cost)
+        alarms = monitoring.alarms(figures, rate, cost, enough)
         if html is not None:
-            document = page.page(figures, alarms)
             try:
-                html.write_text(document, encoding="utf-8")
+                html.write_text(page.page(figures, alarms, rate), encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
-    for line in alarms:  # before the tables, which may be long
-        show(line, error=True)
+        if prometheus is not None:
+            metrics.write_metrics(figures, prometheus)
+    for alarm in alarms:  # before the tables, which may be long
+        show(alarm.message, error=True)
     if json_output:
-        show(json.dumps({**asdict(figures), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+        document = {**asdict(figures), "time_zone": "Africa/Abidjan", "alarms": [alarm._asdict() for alarm in alarms]}
+        show(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
     else:
         show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)

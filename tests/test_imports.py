@@ -63,9 +63,11 @@ ORDER = (
     "montoit_db.flags",
     "montoit_db.flags.rollout",
     "montoit_db.monitoring",
+    "montoit_db.monitoring.rates",
     "montoit_db.monitoring.read",
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",
+    "montoit_db.monitoring.metrics",
     # the commands
     "montoit_db.cli",
     "montoit_db.__main__",
@@ -85,7 +87,7 @@ SAVED = {
 # These are there for another reason.
 OPTIONAL = {
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
-    "montoit_db.monitoring.page": {"pygal", "pygal.style"},  # an extra, which may be missing
+    "montoit_db.monitoring.metrics": {"prometheus_client"},  # an extra, which may be missing
 }
 
 REVISIONS_MAY_IMPORT = {"montoit_db.deploy.statements", "montoit_db.settings"}

@@ -1,0 +1,201 @@
+"""The page of `monitor --html`: what it says first, what is red, in a browser and on paper."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from dataclasses import replace
+from hashlib import sha256
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from montoit_db.monitoring.page import page
+from montoit_db.monitoring.read import InTouch, alarms
+from tests.support.commands import on, run
+from tests.support.logs import TODAY, log
+from tests.support.monitoring import ON, busy, empty, plausible
+from tests.support.pages import Links, chromium
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from montoit_db.monitoring.read import Monitoring
+    from tests.support.database import Database
+
+
+def body(text: str) -> str:
+    """Return what is read, without tags."""
+    words = unescape(re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]))
+    return re.sub(r"\s+", " ", words.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " "))
+
+
+def test_the_page_stands_alone() -> None:
+    alarm = alarms(busy(), None, 1)[0]._replace(message="Seuil dépassé : <b>")
+    text = page(busy(message="<script>alert(1)</script>"), [alarm])
+    links = Links()
+    links.feed(text)
+    assert links.loaded == []
+    assert "script" not in links.tags
+    assert "b>" not in text.split('role="alert">')[1].partition("</p>")[0]
+    assert not re.search(r"url\(|@import", text)
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    allowed = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'sha256-{allowed}';" in text, "a policy that the page's own style passes"
+
+
+def shared(*shares: int | None) -> InTouch:
+    """Return InTouch with a share for each service, None: switched off."""
+    services = [
+        replace(service, is_enabled=share is not None, rollout_percentage=share or 0)
+        for service, share in zip(ON.services, shares, strict=True)
+    ]
+    return replace(ON, services=tuple(services), operational=None not in shares)
+
+
+@pytest.mark.parametrize(
+    ("intouch", "said"),
+    [
+        (ON, "InTouch est activé production 100 % des utilisateurs depuis le 20/11/2026 à 14:02 7 jours"),
+        (replace(ON, environment="sandbox", since=None), "InTouch est activé sandbox 100 % des utilisateurs 7 jours"),
+        (shared(*[None] * 7), "InTouch est désactivé depuis le 20/11/2026 à 14:02 7 jours"),
+        (shared(*[0] * 7), "InTouch est en pause production 0 % des utilisateurs"),
+        (shared(10, 10, 50, 10, 10, 10, 10), "InTouch est activé production de 10 à 50 % des utilisateurs"),
+        (shared(10, 10, 50, 10, 10, 10, 10), "MTN Money 50 %"),
+        (shared(100, None, *[100] * 5), "InTouch est activé en partie production 6 services sur 7 100 %"),
+        (shared(100, None, *[100] * 5), "Orange Money désactivé"),
+    ],
+)
+def test_it_says_first_whether_intouch_is_on(intouch: InTouch, said: str) -> None:
+    text = body(page(replace(plausible(), intouch=intouch)))
+    assert said in text
+    assert text.index("InTouch est") == 1
+
+
+def red(text: str) -> list[str]:
+    return [body(f"<body>{cell}").strip() for cell in re.findall(r'class="?[^">]*\bred"?>(.*?)</(?:td|div)>', text)]
+
+
+def test_what_passes_a_threshold_is_red_and_nothing_else() -> None:
+    calm = plausible()
+    assert red(page(calm, alarms(calm, 60, 10**9), 60)) == []
+    seen = red(page(calm, alarms(calm, 20, 10), 20))
+    assert [text.split(" %")[0] for text in seen] == ["5 611 595 FCFA de coûts estimés 30 jours", "41,9"]
+
+
+def test_messages_are_cut_and_costs_added_up() -> None:
+    text = body(page(plausible()))
+    assert "Délai dépassé" in text
+    assert text.count("en attendant l'opérateur") < 8
+    assert "Total 5 611 595" in text
+
+
+def test_a_database_without_traffic_says_so_once() -> None:
+    text = page(empty())
+    assert "Rien, 7 jours : Paiements, SMS, WhatsApp." in body(text)
+    assert "<table" not in text
+    assert "<section" not in text
+
+
+def test_one_day_is_one_table_of_services() -> None:
+    text = body(page(plausible(1)))
+    assert "Aujourd'hui Service Nombre" in text
+    assert text.count("Total") == 1, "that of the costs: a day has no other total"
+
+
+@pytest.mark.parametrize(("days", "header", "lines"), [(31, "Jour", 31), (90, "Semaine du", 13), (366, "Mois", 13)])
+def test_a_long_period_has_few_lines(days: int, header: str, lines: int) -> None:
+    some = plausible(days)
+    sms = page(some).split("<h2>SMS</h2>")[1].partition("</section>")[0]
+    assert f"<th>{header}</th>" in sms
+    assert sms.count("<tr>") == lines + 2
+    total = sum(day.total for day in some.services[1].days)
+    assert f'<tfoot><tr><td>Total</td><td class="n">{total:,}'.replace(",", "\N{NARROW NO-BREAK SPACE}") in sms
+
+
+def test_time_runs_one_way() -> None:
+    """The newest first, in tables as in lists."""
+    text = page(plausible(31)).partition("<main>")[2]
+    days = re.findall(r"<td>(\d\d)/(\d\d)</td>", text)
+    assert days[:31] == days[31:62] == days[62:]
+    assert days[0] == ("22", "11")
+    assert days[:22] == sorted(days[:22], reverse=True)
+    for listed in re.findall(r"<ol.*?</ol>", text):
+        times = re.findall(r"<time>\d\d/\d\d (\S+)</time>", listed)
+        assert times == sorted(times, reverse=True)
+
+
+PROBE = """
+<iframe id="frame" style="width: {width}px; height: 900px"></iframe>
+<script>
+const frame = document.getElementById("frame");
+frame.onload = () => {{
+  const page = frame.contentDocument, style = (element) => frame.contentWindow.getComputedStyle(element);
+  const inside = (box) => box.right <= page.documentElement.clientWidth + 1;
+  document.body.dataset.seen = JSON.stringify({{
+    title: page.title, lang: page.documentElement.lang, tables: page.querySelectorAll("table").length,
+    bars: [...page.querySelectorAll("tbody rect.failed")].filter((bar) => bar.width.baseVal.value > 1).length,
+    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
+    cut: [...page.querySelectorAll(".scroll, .figures div, li")]
+      .filter((box) => box.scrollWidth > box.clientWidth + 1).length,
+    outside: [...page.querySelectorAll("td, b, strong")].filter((box) => !inside(box.getBoundingClientRect())).length,
+    columns: new Set([...page.querySelectorAll("section")].map((box) => box.getBoundingClientRect().left)).size,
+    smallest: Math.min(...[...page.querySelectorAll("td")].map((cell) => parseFloat(style(cell).fontSize))),
+    paper: style(page.body).backgroundColor,
+    ink: style(page.body).color,
+  }});
+}};
+frame.srcdoc = {page};
+</script>
+"""
+
+
+def seen(text: str, directory: Path, width: int, scheme: str = "light") -> dict[str, Any]:
+    """Return what a browser makes of a page."""
+    escaped = json.dumps(text).replace("</", "<\\/")
+    probe = directory / "probe.html"
+    probe.write_text(f"<meta charset=utf-8>{PROBE.format(width=width, page=escaped)}", encoding="utf-8")
+    dom = chromium(
+        f"--user-data-dir={directory}/profile", f"--window-size={width + 100},1000", "--virtual-time-budget=5000",
+        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--dump-dom", probe.as_uri(),
+    ).stdout  # fmt: skip
+    found: dict[str, Any] = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))  # type: ignore[index]
+    return found
+
+
+@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1280, 2)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_in_a_browser(schema_only: Database, tmp_path: Path, width: int, columns: int, scheme: str) -> None:
+    for number in range(7):
+        log(schema_only, "payment_logs", "success", f"{TODAY} - interval '{number} days'", number + 1, amount=1_000_000)
+    log(schema_only, "payment_logs", "failed", status_message="Solde insuffisant du payeur")
+    log(schema_only, "sms_logs", "sent")
+    log(schema_only, "whatsapp_logs", "sent")
+    result = run("montoit-db", "monitor", "--html", str(tmp_path / "page.html"), environment=on(schema_only))
+    assert result.returncode == 0, result.stderr
+    page = seen((tmp_path / "page.html").read_text(encoding="utf-8"), tmp_path, width, scheme)
+    assert (page["title"], page["lang"], page["tables"]) == ("InTouch : surveillance", "fr", 5)
+    assert page["bars"] == 2, "one failure: of its day, and of its operator"
+    assert (page["overflow"], page["cut"], page["outside"]) == (0, 0, 0), "nothing to scroll sideways"
+    assert page["columns"] == columns
+    assert page["smallest"] >= 11
+    light = sum(map(int, re.findall(r"\d+", page["paper"])[:3])) > sum(map(int, re.findall(r"\d+", page["ink"])[:3]))
+    assert light == (scheme == "light")
+
+
+@pytest.mark.parametrize("width", [390, 768])
+@pytest.mark.parametrize("made", [busy(30, "x" * 400), plausible(366)], ids=["busy", "year"])
+def test_long_numbers_in_a_browser(tmp_path: Path, width: int, made: Monitoring) -> None:
+    page_seen = seen(page(made, alarms(made, 1, 1), 1), tmp_path, width)
+    assert (page_seen["overflow"], page_seen["cut"], page_seen["outside"]) == (0, 0, 0)
+
+
+def test_a_year_in_a_browser_takes_little_paper(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page(plausible(366)), encoding="utf-8")
+    chromium(
+        f"--user-data-dir={tmp_path}/profile", f"--print-to-pdf={tmp_path}/page.pdf", "--no-pdf-header-footer",
+        (tmp_path / "page.html").as_uri(),
+    )  # fmt: skip
+    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) <= 2

@@ -178,6 +178,22 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.described_credential(credential jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+    return jsonb_strip_nulls(jsonb_build_object(
+        'environment', credential -> 'environment',
+        'is_active', credential -> 'is_active',
+        'endpoint', credential -> 'endpoint',
+        'store', case when credential ->> 'secret_id' is not null then 'vault'
+            when credential ->> 'key_value' is not null then 'table' end,
+        'names', nullif(jsonb_path_query_array(credential -> 'keys', '$.keyvalue().key', '{}', true), '[]')
+    ));
+end;
+$_$;
+
 CREATE FUNCTION montoit.estimated_costs() RETURNS TABLE(service text, transactions bigint, cost_fcfa numeric, type text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -384,6 +400,17 @@ begin
             message = 'a credential stays in its environment';
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.keep_trail() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    raise exception using
+        errcode = 'insufficient_privilege',
+        message = 'the trail is only added to';
 end;
 $$;
 
@@ -613,6 +640,31 @@ begin
 end;
 $_$;
 
+CREATE FUNCTION montoit.order_reason() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    reason text := nullif(current_setting('montoit.reason', true), '');
+begin
+    if reason is null then
+        begin
+            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
+        exception
+            when data_exception then
+                null; -- headers that are not JSON give no reason
+        end;
+    end if;
+    reason := left(reason, 4000); -- before the expression below, whose time grows with the text
+    return nullif(left(btrim(regexp_replace(
+        reason,
+        '[\s\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f'
+        '\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]+',
+        ' ', 'g'
+    )), 500), '');
+end;
+$$;
+
 CREATE FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -671,13 +723,62 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.record_administrator() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if tg_op = 'UPDATE' and old.user_id = new.user_id then
+        return null;
+    end if;
+    if tg_op <> 'INSERT' then
+        insert into montoit.trail (subject, user_id, before, after)
+        values ('administrator', old.user_id, '{"is_administrator": true}', '{"is_administrator": false}');
+    end if;
+    if tg_op <> 'DELETE' then
+        insert into montoit.trail (subject, user_id, before, after)
+        values ('administrator', new.user_id, '{"is_administrator": false}', '{"is_administrator": true}');
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION montoit.record_credential() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    named text := coalesce(new.service_name, old.service_name) || coalesce('.' || coalesce(new.key_name, old.key_name), '');
+    before jsonb;
+    after jsonb;
+begin
+    if tg_op <> 'INSERT' then
+        before := montoit.described_credential(to_jsonb(old));
+    end if;
+    if tg_op <> 'DELETE' then
+        after := montoit.described_credential(to_jsonb(new));
+    end if;
+    if tg_op = 'UPDATE' then
+        if to_jsonb(new) -> 'keys' is distinct from to_jsonb(old) -> 'keys'
+            or new.key_value <> old.key_value -- a value that moves to the Vault or back shows as its place
+        then
+            after := after || '{"value": "changed"}';
+        end if;
+        if before = after then
+            return null;
+        end if;
+    end if;
+    insert into montoit.trail (subject, key, before, after) values ('credential', named, before, after);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION montoit.record_flag_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
     flag public.feature_flags := coalesce(new, old);
-    reason text := nullif(current_setting('montoit.reason', true), '');
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
@@ -688,14 +789,6 @@ begin
         if new.is_enabled is distinct from old.is_enabled then
             change := case when new.is_enabled then 'enabled' else 'disabled' end;
         end if;
-    end if;
-    if reason is null then
-        begin
-            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
-        exception
-            when data_exception then
-                null; -- headers that are not JSON give no reason
-        end;
     end if;
     -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
@@ -708,7 +801,37 @@ begin
         case when tg_op <> 'DELETE' then to_jsonb(new) end,
         case when current_setting('request.jwt.claims', true) <> '' then montoit.current_user_id() end,
         coalesce(nullif(current_setting('role', true), 'none'), session_user),
-        reason
+        montoit.order_reason()
+    );
+    return null;
+end;
+$$;
+
+CREATE FUNCTION montoit.record_override() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    override public.feature_flag_overrides := coalesce(new, old);
+    before jsonb;
+    after jsonb;
+begin
+    if tg_op = 'UPDATE' and new *= old then
+        return null;
+    end if;
+    if tg_op <> 'INSERT' then
+        before := jsonb_build_object('is_enabled', old.is_enabled, 'expires_at', old.expires_at, 'reason', old.reason);
+    end if;
+    if tg_op <> 'DELETE' then
+        after := jsonb_build_object('is_enabled', new.is_enabled, 'expires_at', new.expires_at, 'reason', new.reason);
+    end if;
+    insert into montoit.trail (subject, key, user_id, before, after)
+    values (
+        'override',
+        coalesce(
+            (select key from public.feature_flags where id = override.feature_flag_id), override.feature_flag_id::text
+        ),
+        override.user_id, jsonb_strip_nulls(before), jsonb_strip_nulls(after)
     );
     return null;
 end;
@@ -730,7 +853,7 @@ declare
 begin
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
-        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
+        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators', 'montoit.trail'
     ] loop
         -- The table's revision is applied if an object that it creates is there.
         continue when to_regclass(table_name) is null or case
@@ -807,6 +930,44 @@ CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     AS $$
 begin
     return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+end;
+$$;
+
+CREATE FUNCTION montoit.stamp_author() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    me uuid := montoit.current_user_id();
+begin
+    if tg_op = 'INSERT' then
+        new.created_by := me;
+    elsif new.created_by is not null or me is not null then
+        new.created_by := old.created_by;
+    end if;
+    if tg_table_name <> 'feature_flags' then
+        return new;
+    end if;
+    if tg_op = 'INSERT' or me is not null and new *<> old then
+        new.updated_by := me;
+    elsif new.updated_by is not null or me is not null then
+        new.updated_by := old.updated_by;
+    end if;
+    return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.stamp_trail() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    new.at := now();
+    new.jwt_user := montoit.current_user_id();
+    new.role := montoit.caller_role();
+    new.login_role := session_user;
+    new.reason := montoit.order_reason();
+    return new;
 end;
 $$;
 
@@ -919,8 +1080,12 @@ declare
     table_of text;
     still_on integer;
     still_active integer;
+    before jsonb;
 begin
     perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
+
+    select jsonb_build_object('services', count(*)) into before
+    from public.feature_flags where key = any (services) and is_enabled;
 
     perform montoit.change_rows(format(
         'update public.feature_flags set is_enabled = false, credentials_status = %L where key = any (%L::text[])',
@@ -954,6 +1119,7 @@ begin
                 still_on, still_active
             );
     end if;
+    insert into montoit.trail (subject, key, before, after) values ('rollback', 'intouch', before, '{"services": 0}');
 end;
 $$;
 
@@ -1394,6 +1560,47 @@ CREATE VIEW montoit.given_credentials WITH (security_invoker='true') AS
     NULL::text AS value
   WHERE false;
 
+CREATE TABLE montoit.trail (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    subject text NOT NULL,
+    key text,
+    user_id uuid,
+    jwt_user uuid,
+    role text NOT NULL,
+    login_role text NOT NULL,
+    reason text,
+    before jsonb,
+    after jsonb
+);
+
+COMMENT ON TABLE montoit.trail IS 'Who ordered what, and why. Written by triggers and commands, and only added to. Flags have feature_flag_history.';
+
+COMMENT ON COLUMN montoit.trail.at IS 'When the transaction began.';
+
+COMMENT ON COLUMN montoit.trail.subject IS 'activation, rollback, rotation, rollout or purge (an order); override, credential or administrator (a row).';
+
+COMMENT ON COLUMN montoit.trail.key IS 'What was changed: a flag''s key, a credential''s name. Never a value.';
+
+COMMENT ON COLUMN montoit.trail.user_id IS 'Whom the change is about; no foreign key: the trail outlives the user.';
+
+COMMENT ON COLUMN montoit.trail.jwt_user IS 'The JWT''s user; null: nobody signed in.';
+
+COMMENT ON COLUMN montoit.trail.role IS 'Database role that made the change.';
+
+COMMENT ON COLUMN montoit.trail.login_role IS 'Database role that logged in (session_user).';
+
+COMMENT ON COLUMN montoit.trail.reason IS 'Why; null: the author did not say.';
+
+ALTER TABLE montoit.trail ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME montoit.trail_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     service_name text NOT NULL,
@@ -1673,6 +1880,9 @@ ALTER TABLE ONLY montoit.adoption_steps
 ALTER TABLE ONLY montoit.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY montoit.trail
+    ADD CONSTRAINT trail_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
@@ -1715,6 +1925,8 @@ ALTER TABLE ONLY public.whatsapp_logs
 ALTER TABLE ONLY public.whatsapp_logs
     ADD CONSTRAINT whatsapp_logs_pkey PRIMARY KEY (id);
 
+CREATE INDEX idx_trail_at ON montoit.trail USING btree (at);
+
 CREATE INDEX idx_feature_flag_history_feature_flag_id_changed_at ON public.feature_flag_history USING btree (feature_flag_id, changed_at);
 
 CREATE INDEX idx_payment_logs_created_at ON public.payment_logs USING btree (created_at);
@@ -1729,9 +1941,25 @@ CREATE INDEX idx_whatsapp_logs_created_at ON public.whatsapp_logs USING btree (c
 
 CREATE INDEX idx_whatsapp_logs_user_id ON public.whatsapp_logs USING btree (user_id);
 
+CREATE TRIGGER keep_trail BEFORE DELETE OR UPDATE OR TRUNCATE ON montoit.trail FOR EACH STATEMENT EXECUTE FUNCTION montoit.keep_trail();
+
+ALTER TABLE montoit.trail ENABLE ALWAYS TRIGGER keep_trail;
+
+CREATE TRIGGER record_administrator AFTER INSERT OR DELETE OR UPDATE ON montoit.administrators FOR EACH ROW EXECUTE FUNCTION montoit.record_administrator();
+
+CREATE TRIGGER stamp_trail BEFORE INSERT ON montoit.trail FOR EACH ROW EXECUTE FUNCTION montoit.stamp_trail();
+
 CREATE TRIGGER take_credential INSTEAD OF INSERT ON montoit.given_credentials FOR EACH ROW EXECUTE FUNCTION montoit.take_credential();
 
+CREATE TRIGGER record_credential AFTER INSERT OR DELETE OR UPDATE ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.record_credential();
+
 CREATE TRIGGER record_flag_change AFTER INSERT OR DELETE OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.record_flag_change();
+
+CREATE TRIGGER record_override AFTER INSERT OR DELETE OR UPDATE ON public.feature_flag_overrides FOR EACH ROW EXECUTE FUNCTION montoit.record_override();
+
+CREATE TRIGGER stamp_author BEFORE INSERT OR UPDATE ON public.feature_flag_overrides FOR EACH ROW EXECUTE FUNCTION montoit.stamp_author();
+
+CREATE TRIGGER stamp_author BEFORE INSERT OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.stamp_author();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE OF key_name, key_value, secret_id, endpoint, environment, is_active, metadata ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
 
@@ -1751,6 +1979,8 @@ ALTER TABLE montoit.adopted_tables ENABLE ROW LEVEL SECURITY;
 ALTER TABLE montoit.adoption_steps ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE montoit.alembic_version ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE montoit.trail ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "administrators delete" ON public.feature_flag_overrides FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
 
@@ -1839,6 +2069,8 @@ GRANT ALL ON FUNCTION montoit.current_user_id() TO anon;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO authenticated;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.described_credential(credential jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
@@ -1861,9 +2093,13 @@ GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.keep_credential() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.keep_trail() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.lock_tables(names text[], first text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.look_again(VARIADIC names text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.order_reason() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) FROM PUBLIC;
 
@@ -1872,7 +2108,13 @@ REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of te
 REVOKE ALL ON FUNCTION montoit.read_credentials(service text) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.read_credentials(service text) TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.record_administrator() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.record_credential() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.record_flag_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.record_override() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.refuse_to_lose_rows() FROM PUBLIC;
 
@@ -1882,6 +2124,10 @@ REVOKE ALL ON FUNCTION montoit.sees_everything() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO anon;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO authenticated;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.stamp_author() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.stamp_trail() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) FROM PUBLIC;
 

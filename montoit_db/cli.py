@@ -51,6 +51,7 @@ app = typer.Typer(
 )
 
 SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade schema@head : sans les credentials.")]
+Reason = Annotated[str, typer.Option(help="Pourquoi, pour l'historique.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
 
 
@@ -144,7 +145,7 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
 
 
 @app.command()
-def rotate(*, json_output: Json = False) -> None:
+def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     """Enregistre les credentials de l'environnement sans couper les services."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
@@ -152,7 +153,7 @@ def rotate(*, json_output: Json = False) -> None:
         intouch = settings.InTouchSettings.from_environment()
         waits = settings.DeploymentSettings.from_environment()
         with database.connect(bounds=waits) as connection:
-            changed = credentials.rotate(connection, intouch, waits.deploy_timeout)
+            changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
         show(json.dumps({"environment": intouch.environment, "changed": changed}))
@@ -167,7 +168,7 @@ def roll_out(
     share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
     flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Pourquoi, pour l'historique.")] = None,
+    reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Applique sans demander.")] = False,
     json_output: Json = False,
 ) -> None:

@@ -43,7 +43,7 @@ RULES = {
           and not exists (select from pg_policy where polrelid = pg_class.oid)
           and oid not in (
               'montoit.alembic_version'::regclass, 'montoit.administrators'::regclass,
-              'montoit.adopted_tables'::regclass, 'montoit.adoption_steps'::regclass
+              'montoit.adopted_tables'::regclass, 'montoit.adoption_steps'::regclass, 'montoit.trail'::regclass
           )
     """,
     "policy whose function runs once a row": r"""

@@ -28,11 +28,11 @@ def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, .
     return tuple(sorted(name for name, value in settings.credentials.items() if stored.get(name) != value))
 
 
-def rotate(connection: Connection, settings: InTouchSettings, patience: float) -> tuple[str, ...]:
+def rotate(connection: Connection, settings: InTouchSettings, patience: float, reason: str = "") -> tuple[str, ...]:
     """Store the credentials of `settings`, leave the services as they are, and return the names of those that changed.
 
     A deployment that is under way is waited for, `patience` seconds at the most. The caller commits. Secrets of the
-    Vault keep their ids.
+    Vault keep their ids. The trail keeps `reason`.
 
     Raises:
         RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.
@@ -49,7 +49,8 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float) -
             "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
         )
     refuse_missing_vault(connection, settings)
-    connection.exec_driver_sql("select set_config('montoit.reason', 'montoit-db rotate', true)")
+    why = "montoit-db rotate" + (f" : {reason}" if reason else "")
+    connection.exec_driver_sql("select set_config('montoit.reason', %(why)s, true)", {"why": why})
     copy_values(connection, settings.credentials)
     names = [credential.key_name for credential in CREDENTIALS]
     changed = connection.exec_driver_sql(
@@ -63,5 +64,9 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float) -
     connection.exec_driver_sql(
         "select montoit.verify_credentials(%(environment)s, %(names)s)",
         {"environment": settings.environment, "names": names},
+    )
+    connection.exec_driver_sql(
+        "insert into montoit.trail (subject, key, after) values ('rotation', 'intouch', %(after)s)",
+        {"after": json.dumps({"environment": settings.environment, "changed": sorted(changed)})},
     )
     return tuple(sorted(changed))

@@ -27,6 +27,7 @@ from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
+from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
@@ -164,10 +165,21 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
 
 
 @app.command("rollout")
-def roll_out(
+def roll_out(  # noqa: PLR0913 -- its options
     share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
     flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
+    max_failure_rate: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="N'élargit que si au plus P % des paiements échouent (24 heures)."),
+    ] = None,
+    if_failure_rate_above: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="Avec 0 : met en pause ce dont plus de P % des paiements échouent."),
+    ] = None,
+    min_payments: Annotated[
+        str, typer.Option(metavar="N", help="Moins de N paiements sur 24 heures ne permettent pas de juger.")
+    ] = str(ENOUGH_PAYMENTS),
     reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Applique sans demander.")] = False,
     json_output: Json = False,
@@ -176,23 +188,53 @@ def roll_out(
     with _errors():
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
-        history = f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else "")
+        guard = _guard(wanted, max_failure_rate, if_failure_rate_above, min_payments)
+        order = f"montoit-db rollout {wanted}"
+        if guard is not None:
+            option = "--if-failure-rate-above" if guard.pauses else "--max-failure-rate"
+            order += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
+        history = order + (f" : {_utf8('--reason', reason)}" if reason else "")
         waits = settings.DeploymentSettings.from_environment()
         with database.connect() as connection:
+            if guard is not None and guard.pauses:
+                keys = guard.to_pause(connection, keys)
             changes = rollout.plan(connection, wanted, keys)
-            connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
+            if guard is not None and todo:
+                guard.decide(connection, keys)
+            if guard is not None and not guard.pauses and any(change.after < change.before for change in changes):
+                raise MontoitError(
+                    "--max-failure-rate ne sert qu'à élargir : la part d'un de ces flags est plus grande."
+                )
+            connection.rollback()  # nothing is held while a person thinks
             if not json_output:
-                show(rollout.described(changes))
+                show(rollout.described(changes) if changes else "Rien à mettre en pause.")
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
-                rollout.apply(connection, changes, history, waits)
+                rollout.apply(connection, changes, history, waits, guard)
     if json_output:
         document = {"applied": agreed, "reason": history, "flags": [change._asdict() for change in changes]}
         show(json.dumps(document, ensure_ascii=False, indent=2))
     elif todo:
         show(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
+
+
+def _guard(share: int, max_failure_rate: str | None, if_above: str | None, min_payments: str) -> Guard | None:
+    """Return the guard that the options ask for; None: none.
+
+    Raises:
+        MontoitError: the options contradict each other, or one is not a number.
+
+    """
+    enough = int(_bounded("--min-payments", min_payments, 10**9, least=1))
+    if if_above is not None:
+        if share or max_failure_rate is not None:
+            raise MontoitError("--if-failure-rate-above met en pause : avec la part 0, et sans --max-failure-rate.")
+        return Guard(_bounded("--if-failure-rate-above", if_above, 100, whole=False), enough, pauses=True)
+    if max_failure_rate is None:
+        return None
+    return Guard(_bounded("--max-failure-rate", max_failure_rate, 100, whole=False), enough, pauses=False)
 
 
 def _agreed(*, ask: bool) -> bool:

@@ -60,10 +60,11 @@ ORDER = (
     "montoit_db.deploy.deployment",
     "montoit_db.deploy.preflight",
     # what the database is used for
-    "montoit_db.flags",
-    "montoit_db.flags.rollout",
     "montoit_db.monitoring",
     "montoit_db.monitoring.rates",
+    "montoit_db.flags",
+    "montoit_db.flags.guard",
+    "montoit_db.flags.rollout",
     "montoit_db.monitoring.read",
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",

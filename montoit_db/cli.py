@@ -22,9 +22,9 @@ import typer
 from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from montoit_db import __version__, database, settings
+from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
-from montoit_db.display import harmless, show
+from montoit_db.display import harmless, number, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
 from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
@@ -32,7 +32,7 @@ from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
 from montoit_db.intouch.test_commands import test_commands
-from montoit_db.monitoring import metrics, page, terminal
+from montoit_db.monitoring import metrics, page, purge, terminal
 from montoit_db.monitoring import read as monitoring
 
 if TYPE_CHECKING:
@@ -291,6 +291,67 @@ def monitor(  # noqa: PLR0913 -- its options
     else:
         show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)
+
+
+@app.command("purge")
+def purge_logs(
+    *,
+    keep_months: Annotated[str, typer.Option(metavar="N", help="Mois à garder, en plus du mois en cours.")],
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Un journal ; à répéter. Sans cette option : sms_logs et whatsapp_logs, jamais les paiements."
+        ),
+    ] = None,
+    reason: Reason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Supprime sans demander.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Supprime les lignes anciennes des journaux, mois par mois, après avoir dit combien."""
+    deleted: dict[str, int] = {}
+    with _errors():
+        kept = int(_bounded("--keep-months", keep_months, 1200, least=1))
+        logs = [_utf8("--log", name) for name in log or purge.PURGED]
+        why = f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
+        waits = settings.DeploymentSettings.from_environment()
+        with database.connect(bounds=waits) as connection:
+            planned = purge.plan(connection, kept, logs)
+            connection.rollback()  # nothing is held while a person thinks
+            if not json_output:
+                show(purge.described(planned))
+            todo = planned.rows > 0
+            agreed = todo and (yes or _agreed(ask=not json_output))
+            try:
+                with progress.bar() as report:
+                    for name, rows in purge.purge(connection, planned, why, waits.deploy_timeout) if agreed else ():
+                        deleted[name] = deleted.get(name, 0) + rows
+                        report(sum(deleted.values()), planned.rows, name)
+            except (KeyboardInterrupt, MontoitError, DBAPIError) as stop:
+                show(f"Arrêt, {_lines(deleted)}. Pour continuer : relancez la commande.", error=True)
+                if isinstance(stop, KeyboardInterrupt):
+                    raise typer.Exit(NO) from None
+                raise
+            left = agreed and purge.plan(connection, kept, logs).rows
+    if json_output:
+        document = {
+            "applied": agreed,
+            "reason": why,
+            "before": planned.before.isoformat(),
+            "months": [month._asdict() for month in planned.months],
+            "deleted": deleted,
+            "left": left if agreed else planned.rows,
+        }
+        show(json.dumps(document, ensure_ascii=False, indent=2))
+    elif todo:
+        show(f"Fait, {_lines(deleted)}." if agreed else "Rien n'a été supprimé.")
+    if left:
+        show(f"Restent {left} lignes, que d'autres sessions tiennent : relancez la commande.", error=True)
+    raise typer.Exit(NO if left or (todo and not agreed) else 0)
+
+
+def _lines(deleted: dict[str, int]) -> str:
+    counts = ", ".join(f"{name} {number(rows)}" for name, rows in deleted.items())
+    return f"lignes supprimées : {counts}" if counts else "aucune ligne supprimée"
 
 
 def _bounded(name: str, typed: str, most: int, *, least: int = 0, whole: bool = True) -> float:

@@ -21,6 +21,7 @@ ORDER = (
     "montoit_db",
     "montoit_db.errors",
     "montoit_db.display",
+    "montoit_db.progress",
     "montoit_db.intouch",
     "montoit_db.intouch.catalogue",
     "montoit_db.settings",
@@ -42,6 +43,7 @@ ORDER = (
     "montoit_db.models",
     # what a deployment is made of
     "montoit_db.deploy",
+    "montoit_db.deploy.indexes",
     "montoit_db.deploy.statements",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",
@@ -66,6 +68,7 @@ ORDER = (
     "montoit_db.flags.guard",
     "montoit_db.flags.rollout",
     "montoit_db.monitoring.read",
+    "montoit_db.monitoring.purge",
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",
     "montoit_db.monitoring.metrics",
@@ -88,6 +91,7 @@ SAVED = {
 # These are there for another reason.
 OPTIONAL = {
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
+    "montoit_db.progress": {"rich.console", "rich.progress"},  # which `alembic` does without, but for a long index
     "montoit_db.monitoring.metrics": {"prometheus_client"},  # an extra, which may be missing
 }
 

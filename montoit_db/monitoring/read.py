@@ -193,13 +193,10 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
         sqlalchemy.exc.ProgrammingError: the role may not see every row.
 
     """
-    # With row_security off, a role that may not see every row gets an error instead of fewer rows.
-    _, ready, at = connection.exec_driver_sql(_READY).one()
-    if not ready:
-        raise RefusedError("Cette base n'a pas encore les vues de surveillance. Lancez : alembic upgrade schema@head")
+    at = time_of_reading(connection)
     rates = failure_rates(connection)
     return Monitoring(
-        at=at.astimezone(ABIDJAN),
+        at=at,
         intouch=_intouch(connection),
         services=tuple(_service(connection, log, days) for log in LOGS),
         operators=tuple(_operators(connection, days, rates)),
@@ -207,6 +204,21 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
         failure_rate=rates[None],
         failures=tuple(_failures(connection, days)),
     )
+
+
+def time_of_reading(connection: Connection) -> datetime:
+    """Return when this transaction began, Abidjan's time. From here on it sees every row of a table, or fails.
+
+    Raises:
+        RefusedError: the database has no monitoring yet.
+
+    """
+    # With row_security off, a role that may not see every row gets an error instead of fewer rows.
+    _, ready, at = connection.exec_driver_sql(_READY).one()
+    if not ready:
+        raise RefusedError("Cette base n'a pas encore les vues de surveillance. Lancez : alembic upgrade schema@head")
+    began: datetime = at.astimezone(ABIDJAN)
+    return began
 
 
 _READY = "select set_config('row_security', 'off', true), to_regclass('public.intouch_costs') is not null, now()"

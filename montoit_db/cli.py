@@ -46,7 +46,6 @@ MARKS = {"ok": "✅", "warning": "⚠"}
 app = typer.Typer(
     help="État et outils de l'intégration InTouch de Mon Toit.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,6 +53,11 @@ app = typer.Typer(
 SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade schema@head : sans les credentials.")]
 Reason = Annotated[str, typer.Option(help="Pourquoi, pour l'historique.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
+
+
+def _examples(*commands: str) -> str:
+    """Return what ends a command's help."""
+    return "\n\n".join(["Exemples :", *commands])
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer's callback
@@ -84,7 +88,7 @@ def run_alembic(context: typer.Context) -> None:
         command.run(context.args)
 
 
-@app.command()
+@app.command(epilog=_examples("montoit-db status", "montoit-db status --json"))
 def status(*, json_output: Json = False) -> None:
     """Dit si InTouch est opérationnel, d'après la base (code 0 : oui, 1 : non)."""
     from montoit_db.deploy.revisions import revision_state  # noqa: PLC0415 -- here and below: Alembic, which others do without
@@ -118,7 +122,7 @@ def status(*, json_output: Json = False) -> None:
     raise typer.Exit(0 if state.operational else NO)
 
 
-@app.command()
+@app.command(epilog=_examples("montoit-db check", "montoit-db check --schema"))
 def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     from montoit_db.deploy import preflight  # noqa: PLC0415
@@ -145,7 +149,7 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     )
 
 
-@app.command()
+@app.command(epilog=_examples('montoit-db rotate --reason "valeurs de mars"'))
 def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     """Enregistre les credentials de l'environnement sans couper les services."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
@@ -164,11 +168,25 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
         show(f"Credentials InTouch ({intouch.environment}) : aucun n'a changé.")
 
 
-@app.command("rollout")
+@app.command(
+    "rollout",
+    epilog=_examples(
+        'montoit-db rollout 10 --reason "Semaine 1"',
+        "montoit-db rollout 50 --max-failure-rate 5 --min-payments 30",
+        "montoit-db rollout 0 --flag wave_payment",
+        "montoit-db rollout 0 --if-failure-rate-above 20 --yes",
+    ),
+)
 def roll_out(  # noqa: PLR0913 -- its options
     share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
-    flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
+    flag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Un flag ; à répéter. Sans cette option : les sept.",
+            autocompletion=lambda: [service.key for service in SERVICES],
+        ),
+    ] = None,
     max_failure_rate: Annotated[
         str | None,
         typer.Option(metavar="P", help="N'élargit que si au plus P % des paiements échouent (24 heures)."),
@@ -250,7 +268,13 @@ def _agreed(*, ask: bool) -> bool:
     return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "montoit-db monitor --days 30 --html surveillance.html",
+        "montoit-db monitor --max-failure-rate 5 --min-payments 30 --max-cost 2000000",
+        "montoit-db monitor --prometheus /var/lib/node_exporter/montoit.prom",
+    )
+)
 def monitor(  # noqa: PLR0913 -- its options
     *,
     days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "7",
@@ -293,14 +317,20 @@ def monitor(  # noqa: PLR0913 -- its options
     raise typer.Exit(NO if alarms else 0)
 
 
-@app.command("purge")
+@app.command(
+    "purge",
+    epilog=_examples(
+        "montoit-db purge --keep-months 12", "montoit-db purge --keep-months 120 --log payment_logs --yes"
+    ),
+)
 def purge_logs(
     *,
     keep_months: Annotated[str, typer.Option(metavar="N", help="Mois à garder, en plus du mois en cours.")],
     log: Annotated[
         list[str] | None,
         typer.Option(
-            help="Un journal ; à répéter. Sans cette option : sms_logs et whatsapp_logs, jamais les paiements."
+            help="Un journal ; à répéter. Sans cette option : sms_logs et whatsapp_logs.",
+            autocompletion=lambda: [each.table for each in monitoring.LOGS],
         ),
     ] = None,
     reason: Reason = "",
@@ -392,7 +422,7 @@ def _plain(value: object) -> object:
     raise TypeError(type(value))
 
 
-@app.command("test-commands")
+@app.command("test-commands", epilog=_examples("SUPABASE_URL=https://abc.supabase.co montoit-db test-commands"))
 def print_test_commands() -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
     with _errors():

@@ -14,6 +14,7 @@ import pytest
 
 from montoit_db.monitoring.page import page
 from montoit_db.monitoring.read import InTouch, alarms
+from tests.support.checkout import ROOT
 from tests.support.commands import on, run
 from tests.support.logs import TODAY, log
 from tests.support.monitoring import ON, busy, empty, plausible
@@ -199,3 +200,18 @@ def test_a_year_in_a_browser_takes_little_paper(tmp_path: Path) -> None:
         (tmp_path / "page.html").as_uri(),
     )  # fmt: skip
     assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())) <= 2
+
+
+def test_readmes_picture_in_a_browser(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """`--write-picture` makes it anew: the top of the page, on the day that MTN fails."""
+    picture = ROOT / "docs" / "monitor.png"
+    if request.config.getoption("--write-picture"):
+        monitoring = plausible()
+        (tmp_path / "page.html").write_text(page(monitoring, alarms(monitoring, 20, None, 30), 20), encoding="utf-8")
+        chromium(
+            f"--user-data-dir={tmp_path}/profile", "--window-size=900,600", "--hide-scrollbars",
+            f"--screenshot={picture}", "--blink-settings=preferredColorScheme=1", (tmp_path / "page.html").as_uri(),
+        )  # fmt: skip
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size <= 80_000
+    assert "docs/monitor.png" in (ROOT / "README.md").read_text(encoding="utf-8")

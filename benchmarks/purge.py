@@ -2,9 +2,9 @@
 
     python -m benchmarks.purge [--rows 5000000] [--clients 4] [--seconds 20] [--binaries /usr/lib/postgresql/15/bin]
 
-Rows of the year before last are deleted from `sms_logs` by `montoit-db purge`, a process of its own, under pgbench: each
-client writes a line of `sms_logs` and one of `payment_logs`, and checks a flag. Printed are the transactions done, those
-that failed, and the longest, without a purge and with one; then how long the purge took, and how long a rollback
+Rows of the year before last are deleted from `sms_logs` by `montoit-db purge`, a process of its own, under pgbench:
+each client writes a line of `sms_logs` and one of `payment_logs`, and checks a flag. Printed are the transactions done,
+those that failed, and the longest, without a purge and with one; then how long the purge took, and how long a rollback
 (`alembic downgrade -1`) that comes in the middle of it.
 """
 

@@ -95,16 +95,17 @@ class _Tables:
         """Return the sections that have something to show."""
         services = self._monitoring.services
         if any(operator.total or operator.failure_rate.total for operator in self._monitoring.operators):
-            yield _section("Paiements par opérateur", self._operators())
+            yield _section("Paiements par opérateur", self._operators(), is_wide=True)
         lines: Sequence[tuple[str, Counts]]
         if len(services[0].days) == 1:
             lines = [(service.label, service.all_days) for service in services]
-            yield _section("Aujourd'hui", self._counts("Service", lines))
+            yield _section("Aujourd'hui", self._counts("Service", lines), is_wide=True)
         else:
             for service in services:
                 if service.all_days.total:
                     header, lines = periods(service)
-                    yield _section(service.label, self._counts(header, lines, service.all_days))
+                    table = self._counts(header, lines, service.all_days)
+                    yield _section(service.label, table, is_wide=service.all_days.amount is not None)
         if any(cost.transactions for cost in self._monitoring.costs):
             yield _section("Coûts estimés, 30 jours", self._costs())
 
@@ -189,7 +190,7 @@ class _Tables:
         if failing is None:
             return _cell(DASH, "td", "rate")
         place = 100 * self._most / self._scale if self._most and _is_of_payments(counts) else 0
-        threshold = f'<rect class="limit" x="{place:.1f}" width="1" height="10"/>' if place else ""
+        threshold = f'<line class="limit" x1="{place:.1f}" x2="{place:.1f}" y2="10"/>' if place else ""
         bar = (
             '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
             f'<rect class="track" width="100" height="10"/>'
@@ -231,8 +232,8 @@ def _failure(failure: Failure) -> str:
     return f"<li>{when} <strong>{message}</strong> <span>{' · '.join(details)}</span></li>"
 
 
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+def _section(title: str, content: str, *, is_wide: bool = False) -> str:
+    return f"<section{' class=wide' if is_wide else ''}><h2>{escape(title)}</h2>{content}</section>"
 
 
 def _table(headers: Iterable[str], rows: Iterable[str], foot: str = "") -> str:
@@ -277,7 +278,7 @@ p { margin: 0; }
 .red, .red b, .red span { color: var(--red); } .red b, td.red { font-weight: 700; }
 .figures .red { border-color: var(--red); }
 main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 33rem), 1fr));
-       align-items: start; }
+       align-items: start; } .wide { grid-column: 1 / -1; }
 section, .figures div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem;
                         min-width: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .875rem; }
@@ -288,7 +289,7 @@ tbody:last-child tr:last-child td { border: 0; }
 .rate { width: 99%; padding-left: .7rem; } .rate div { display: flex; align-items: center; gap: .5rem; }
 .rate span { min-width: 4.2em; text-align: right; font-variant-numeric: tabular-nums; }
 svg { flex: 1 1 1.5rem; width: 1.5rem; height: .8rem; } .track { fill: var(--track); } .failed { fill: var(--bar); }
-.red .failed { fill: var(--red); } .limit { fill: var(--ink); }
+.red .failed { fill: var(--red); } .limit { stroke: var(--ink); stroke-width: 2px; vector-effect: non-scaling-stroke; }
 .failures { list-style: none; margin: 0; padding: 0; font-size: .9rem; }
 .failures li { padding: .4rem 0; border-bottom: 1px solid var(--line); } .failures li:last-child { border: 0; }
 .failures strong { font-weight: 600; overflow-wrap: anywhere; } .failures span { display: block; font-size: .85rem; }
@@ -303,7 +304,8 @@ svg { flex: 1 1 1.5rem; width: 1.5rem; height: .8rem; } .track { fill: var(--tra
   body { padding: 0; max-width: none; } .more { display: table-cell; } .alarm { border: 2px solid var(--red); }
   main { display: block; } section { border: 0; padding: 0; margin-top: 1.2rem; } h2, thead { break-after: avoid; }
   .figures { grid-template-columns: repeat(3, 1fr); }
-  tr, li, .figures div { break-inside: avoid; } }
+  tfoot { display: table-row-group; } /* the total stands once, not at the foot of each sheet */
+  tr, li, .figures div, section:not(:has(tr:nth-child(16))) { break-inside: avoid; } }
 """
 
 _PAGE = """<!doctype html>

@@ -300,11 +300,12 @@ svg { flex: 1 1 1.5rem; width: 1.5rem; height: .8rem; } .track { fill: var(--tra
 @media print {
   @page { margin: 12mm; }
   :root { --ink: #000; --paper: #fff; --card: #fff; --line: #bbb; --quiet: #333; --on: #11693d; --off: #6a4b00;
-          --bar: #c98a1b; --track: #eee; --red: #b3180a; --alarm: #fff; font-size: 11px; }
+          --bar: #c98a1b; --track: #eee; --red: #b3180a; --alarm: #fff; font-size: 10px; }
+  th, td { padding: .15rem .35rem; }
   body { padding: 0; max-width: none; } .more { display: table-cell; } .alarm { border: 2px solid var(--red); }
   main { display: block; } section { border: 0; padding: 0; margin-top: 1.2rem; } h2, thead { break-after: avoid; }
   .figures { grid-template-columns: repeat(3, 1fr); }
-  tfoot { display: table-row-group; } /* the total stands once, not at the foot of each sheet */
+  tfoot { display: table-row-group; break-before: avoid; } /* the total stands once, not at the foot of each sheet */
   tr, li, .figures div, section:not(:has(tr:nth-child(16))) { break-inside: avoid; } }
 """
 

@@ -640,6 +640,32 @@ begin
 end;
 $_$;
 
+CREATE FUNCTION montoit.message_without_values(state text, constraint_of text, table_of text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    known record;
+    shown text := '';
+begin
+    -- Only names that exist are shown: a trigger can raise an error with any text as the name. The names are compared here
+    -- and not by the query, since a query's parameters can be logged.
+    for known in
+        select 'contrainte' as kind, conname::text as name from pg_catalog.pg_constraint
+        union
+        select 'table', relname::text from pg_catalog.pg_class
+        order by kind, name
+    loop
+        if known.name = (case known.kind when 'table' then table_of else constraint_of end) then
+            shown := shown || format(', %s %s', known.kind, known.name);
+        end if;
+    end loop;
+    return format(
+        'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s).', state, shown
+    );
+end;
+$$;
+
 CREATE FUNCTION montoit.order_reason() RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -683,23 +709,6 @@ begin
             when state like '23%' then 'Corrigez ou supprimez les lignes en cause, puis relancez la même commande.'
             else 'Retirez ce qui l''empêche (un déclencheur, par exemple), puis relancez la même commande.'
         end;
-end;
-$$;
-
-CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-    -- Only names that exist are shown: a trigger can raise an error with any text as the name.
-    raise exception using
-        errcode = state,
-        message = format(
-            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s%s).', state,
-            (select ', contrainte ' || max(conname) from pg_catalog.pg_constraint where conname = constraint_of),
-            (select ', table ' || max(relname) from pg_catalog.pg_class where relname = table_of)
-        );
 end;
 $$;
 
@@ -962,7 +971,7 @@ CREATE FUNCTION montoit.stamp_trail() RETURNS trigger
     SET search_path TO ''
     AS $$
 begin
-    new.at := now();
+    new.at := clock_timestamp();
     new.jwt_user := montoit.current_user_id();
     new.role := montoit.caller_role();
     new.login_role := session_user;
@@ -983,7 +992,7 @@ declare
     secret uuid;
     secret_name text;
     changed text[] := '{}';
-    kept_value text;
+    setting text; -- the name of the one that holds the credential's value
     root text := current_setting('montoit.base_url');
     state text;
     constraint_of text;
@@ -994,10 +1003,10 @@ begin
             coalesce(given.key_name, stored.key_name) as key_name,
             coalesce(stored.environment, target_environment) as environment,
             coalesce(given.metadata, '{}') as metadata,
-            coalesce(given.value, stored.value) as value,
-            stored.value as former_value,
+            stored.id,
             stored.secret_id as former_secret,
-            given.key_name is not null as is_given
+            given.key_name is not null as is_given,
+            given.value is distinct from stored.value as is_new
         from (
             select key_name, metadata, current_setting('montoit.' || key_name) as value
             from jsonb_each(credentials) as each (key_name, metadata)
@@ -1007,7 +1016,12 @@ begin
         where given.key_name is not null
            or ((stored.secret_id is null) = to_vault and stored.value is not null)
     loop
-        if credential.value = '' then
+        setting := 'montoit.' || credential.key_name;
+        if not credential.is_given then -- it moves to the other store
+            setting := 'montoit.moved';
+            perform set_config(setting, value, true) from montoit.read_credentials('intouch') where id = credential.id;
+        end if;
+        if current_setting(setting) = '' then
             raise exception using errcode = 'null_value_not_allowed';
         end if;
         secret := null;
@@ -1018,22 +1032,21 @@ begin
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
-                perform vault.update_secret(secret, credential.value);
+                secret := vault.create_secret(current_setting(setting), secret_name, 'InTouch, montoit_db');
+            elsif credential.former_secret is distinct from secret or credential.is_new then
+                perform vault.update_secret(secret, current_setting(setting));
             end if;
         elsif credential.former_secret is not null then
             delete from vault.secrets where id = credential.former_secret;
         end if;
 
-        kept_value := case when not to_vault then credential.value end;
         -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
         set local search_path to default;
         insert into public.api_keys as stored
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
-            'intouch', credential.key_name, kept_value, secret, root, credential.environment, credential.is_given,
-            credential.metadata
+            'intouch', credential.key_name, case when not to_vault then pg_catalog.current_setting(setting) end, secret,
+            root, credential.environment, credential.is_given, credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -1044,10 +1057,11 @@ begin
         set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
         set local search_path to '';
 
-        if credential.former_value is distinct from credential.value then
+        if credential.is_given and credential.is_new then
             changed := changed || credential.key_name;
         end if;
     end loop;
+    perform set_config('montoit.moved', '', true);
 
     perform montoit.change_rows(format(
         'update public.api_keys set is_active = false where id = any (%L::uuid[])',
@@ -1061,8 +1075,8 @@ exception
     when others then
         get stacked diagnostics
             state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        perform montoit.raise_without_values(state, constraint_of, table_of);
-        return null;
+        raise exception using
+            errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
 end;
 $$;
 
@@ -1101,7 +1115,8 @@ begin
         when others then
             get stacked diagnostics
                 state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-            perform montoit.raise_without_values(state, constraint_of, table_of);
+            raise exception using
+                errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
     end;
 
     select count(*) into still_on
@@ -1561,8 +1576,8 @@ CREATE VIEW montoit.given_credentials WITH (security_invoker='true') AS
   WHERE false;
 
 CREATE TABLE montoit.trail (
-    id bigint NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     subject text NOT NULL,
     key text,
     user_id uuid,
@@ -1576,7 +1591,7 @@ CREATE TABLE montoit.trail (
 
 COMMENT ON TABLE montoit.trail IS 'Who ordered what, and why. Written by triggers and commands, and only added to. Flags have feature_flag_history.';
 
-COMMENT ON COLUMN montoit.trail.at IS 'When the transaction began.';
+COMMENT ON COLUMN montoit.trail.at IS 'When the line was written, so that the lines of a transaction have an order.';
 
 COMMENT ON COLUMN montoit.trail.subject IS 'activation, rollback, rotation, rollout or purge (an order); override, credential or administrator (a row).';
 
@@ -1591,15 +1606,6 @@ COMMENT ON COLUMN montoit.trail.role IS 'Database role that made the change.';
 COMMENT ON COLUMN montoit.trail.login_role IS 'Database role that logged in (session_user).';
 
 COMMENT ON COLUMN montoit.trail.reason IS 'Why; null: the author did not say.';
-
-ALTER TABLE montoit.trail ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME montoit.trail_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
 
 CREATE TABLE public.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2099,11 +2105,11 @@ REVOKE ALL ON FUNCTION montoit.lock_tables(names text[], first text) FROM PUBLIC
 
 REVOKE ALL ON FUNCTION montoit.look_again(VARIADIC names text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.message_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.order_reason() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.read_credentials(service text) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.read_credentials(service text) TO service_role;

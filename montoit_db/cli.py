@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import gc
 import io
-import json
+import os
 import re
 import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
-from decimal import Decimal
 from pathlib import Path  # noqa: TC003 -- typer evaluates the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,9 +22,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
-from montoit_db.display import harmless, number, show
+from montoit_db.display import harmless, number, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
-from montoit_db.flags import rollout
+from montoit_db.flags import history, rollout
 from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
@@ -99,18 +97,15 @@ def status(*, json_output: Json = False) -> None:
             differing = _differing(connection, state)
         revision = revision_state(state.revisions)
         if json_output:
-            show(
-                json.dumps(
-                    {
-                        "revision": revision._asdict(),
-                        "environment": state.environment,
-                        "credentials": state.credentials._asdict(),
-                        "services": [asdict(service) for service in state.services],
-                        "operational": state.operational,
-                    },
-                    ensure_ascii=False,
-                    indent=2,
-                )
+            _answer(
+                {
+                    "revision": revision._asdict(),
+                    "environment": state.environment,
+                    "host": state.host,
+                    "credentials": state.credentials._asdict(),
+                    "services": [asdict(service) for service in state.services],
+                    "operational": state.operational,
+                }
             )
         else:
             show(f"{summary(state)}\n{revision}")
@@ -132,12 +127,12 @@ def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
-        show(json.dumps(document, ensure_ascii=False, indent=2))
+        _answer(document)
     else:
         for finding in findings:
-            show(harmless(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}"))
+            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
-                show(harmless(f"   {finding.remedy}"))
+                show(f"   {finding.remedy}")
     raise typer.Exit(
         UNUSABLE
         if "settings" in levels
@@ -155,13 +150,14 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
     with _errors():
-        intouch = settings.InTouchSettings.from_environment()
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect(bounds=waits) as connection:
+        target, waits, intouch = settings.from_environment_together(
+            settings.DatabaseSettings, settings.DeploymentSettings, settings.InTouchSettings
+        )
+        with database.connect(target, waits) as connection:
             changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
-        show(json.dumps({"environment": intouch.environment, "changed": changed}))
+        _answer({"environment": intouch.environment, "changed": changed})
     elif changed:
         show(f"Credentials InTouch ({intouch.environment}) renouvelés : {', '.join(changed)}.")
     else:
@@ -207,34 +203,32 @@ def roll_out(  # noqa: PLR0913 -- its options
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         guard = _guard(wanted, max_failure_rate, if_failure_rate_above, min_payments)
-        order = f"montoit-db rollout {wanted}"
+        why = f"montoit-db rollout {wanted}"
         if guard is not None:
             option = "--if-failure-rate-above" if guard.pauses else "--max-failure-rate"
-            order += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
-        history = order + (f" : {_utf8('--reason', reason)}" if reason else "")
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect() as connection:
+            why += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
+        why = on_one_line(why + (f" : {_utf8('--reason', reason)}" if reason else ""))
+        target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
+        with database.connect(target, waits) as connection:
             if guard is not None and guard.pauses:
                 keys = guard.to_pause(connection, keys)
             changes = rollout.plan(connection, wanted, keys)
             todo = any(change.is_needed for change in changes)
+            if guard is not None and not guard.pauses and any(change.after < change.before for change in changes):
+                raise MontoitError("--max-failure-rate ne sert qu'à élargir : un de ces flags a une part plus grande.")
             if guard is not None and todo:
                 guard.decide(connection, keys)
-            if guard is not None and not guard.pauses and any(change.after < change.before for change in changes):
-                raise MontoitError(
-                    "--max-failure-rate ne sert qu'à élargir : la part d'un de ces flags est plus grande."
-                )
             connection.rollback()  # nothing is held while a person thinks
             if not json_output:
                 show(rollout.described(changes) if changes else "Rien à mettre en pause.")
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
-                rollout.apply(connection, changes, history, waits, guard)
+                rollout.apply(connection, changes, why, waits, guard)
     if json_output:
-        document = {"applied": agreed, "reason": history, "flags": [change._asdict() for change in changes]}
-        show(json.dumps(document, ensure_ascii=False, indent=2))
+        document = {"applied": agreed, "reason": why, "flags": [change._asdict() for change in changes]}
+        _answer(document)
     elif todo:
-        show(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
+        show(f"Fait. Dans l'historique : {why}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
 
 
@@ -266,6 +260,25 @@ def _agreed(*, ask: bool) -> bool:
         show("", error=True)
         return False
     return answer.strip().lower() in {"o", "oui", "y", "yes"}
+
+
+@app.command("history", epilog=_examples("montoit-db history --days 7", "montoit-db history --flag wave_payment"))
+def show_history(
+    *,
+    flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : tout.")] = None,
+    days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "30",
+    json_output: Json = False,
+) -> None:
+    """Dit qui a changé quoi, quand et pourquoi, le plus récent d'abord."""
+    with _errors():
+        number_of_days = int(_bounded("--days", days, history.MOST_DAYS, least=1))
+        keys = [_utf8("--flag", key) for key in flag or []]
+        with database.connect() as connection:
+            changes = history.read(connection, number_of_days, keys)
+    if json_output:
+        _answer([asdict(change) for change in changes])
+    else:
+        show(history.described(changes, number_of_days))
 
 
 @app.command(
@@ -301,19 +314,16 @@ def monitor(  # noqa: PLR0913 -- its options
             figures = monitoring.read(connection, number_of_days)
         alarms = monitoring.alarms(figures, rate, cost, enough)
         if html is not None:
-            try:
-                html.write_text(page.page(figures, alarms, rate), encoding="utf-8")
-            except OSError as error:
-                raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
+            _replace(html, page.page(figures, alarms, rate))
         if prometheus is not None:
             metrics.write_metrics(figures, prometheus)
     for alarm in alarms:  # before the tables, which may be long
         show(alarm.message, error=True)
     if json_output:
-        document = {**asdict(figures), "time_zone": "Africa/Abidjan", "alarms": [alarm._asdict() for alarm in alarms]}
-        show(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+        _answer({**asdict(figures), "time_zone": "Africa/Abidjan", "alarms": [alarm._asdict() for alarm in alarms]})
     else:
-        show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
+        colours = sys.stdout is not None and sys.stdout.isatty()
+        show(terminal.rendered(figures, colours=colours), has_colours=colours)
     raise typer.Exit(NO if alarms else 0)
 
 
@@ -342,9 +352,11 @@ def purge_logs(
     with _errors():
         kept = int(_bounded("--keep-months", keep_months, 1200, least=1))
         logs = [_utf8("--log", name) for name in log or purge.PURGED]
-        why = f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect(bounds=waits) as connection:
+        why = on_one_line(
+            f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
+        )
+        target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
+        with database.connect(target, waits) as connection:
             planned = purge.plan(connection, kept, logs)
             connection.rollback()  # nothing is held while a person thinks
             if not json_output:
@@ -371,7 +383,7 @@ def purge_logs(
             "deleted": deleted,
             "left": left if agreed else planned.rows,
         }
-        show(json.dumps(document, ensure_ascii=False, indent=2))
+        _answer(document)
     elif todo:
         show(f"Fait, {_lines(deleted)}." if agreed else "Rien n'a été supprimé.")
     if left:
@@ -382,6 +394,36 @@ def purge_logs(
 def _lines(deleted: dict[str, int]) -> str:
     counts = ", ".join(f"{name} {number(rows)}" for name, rows in deleted.items())
     return f"lignes supprimées : {counts}" if counts else "aucune ligne supprimée"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole, or leave the former one.
+
+    Raises:
+        MontoitError: it cannot be written.
+
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():  # /dev/stdout, for example
+            path.write_text(text, encoding="utf-8")
+            return
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise MontoitError(f"{path} : écriture impossible ({error.strerror}).") from None
+
+
+def _answer(document: object) -> None:
+    """Print the answer for programs; a failure is one of the command, whatever it has done."""
+    try:
+        show_json(document)
+    except OSError as error:
+        print(f"La réponse en JSON n'a pas pu être écrite ({error.strerror}).", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(UNUSABLE) from None
 
 
 def _bounded(name: str, typed: str, most: int, *, least: int = 0, whole: bool = True) -> float:
@@ -411,15 +453,6 @@ def _utf8(name: str, typed: str) -> str:
     except UnicodeEncodeError:
         raise MontoitError(f"{name} : n'est pas de l'UTF-8. Rien n'a été modifié.") from None
     return typed
-
-
-def _plain(value: object) -> object:
-    """Return a value that JSON has no type for as a number or a text."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(type(value))
 
 
 @app.command("test-commands", epilog=_examples("SUPABASE_URL=https://abc.supabase.co montoit-db test-commands"))

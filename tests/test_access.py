@@ -154,7 +154,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "montoit.described_credential": {"select {}('{{}}')": NO},
     "montoit.switch_off": {"select {}('why')": NO},
     "montoit.verify_credentials": {"select {}('sandbox', '{{}}')": NO},
-    "montoit.raise_without_values": {"select {}('P0001', '', '')": NO},
+    "montoit.message_without_values": {"select {}('P0001', '', '')": NO},
     "montoit.bucket": {f"select {{}}('x', '{USER}')": NO},
     "montoit.roles_of": {f"select {{}}('{USER}')": NO},
     "montoit.refuse_to_lose_rows": {"select {}()": NO},

@@ -61,6 +61,7 @@ ORDER = (
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
+    "montoit_db.deploy.exposure",
     "montoit_db.deploy.preflight",
     # what the database is used for
     "montoit_db.monitoring",
@@ -68,6 +69,7 @@ ORDER = (
     "montoit_db.flags",
     "montoit_db.flags.guard",
     "montoit_db.flags.rollout",
+    "montoit_db.flags.history",
     "montoit_db.monitoring.read",
     "montoit_db.monitoring.purge",
     "montoit_db.monitoring.terminal",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from montoit_db.database import make_engine
-from tests.support.callers import ADMIN, CALLERS, OTHER, USER, Caller, ask, claims
+from tests.support.callers import ADMIN, CALLERS, OTHER, OVERRIDE, USER, Caller, claims, commit
 from tests.support.commands import Alembic, on, run
 from tests.support.settings import SECRETS
 
@@ -19,19 +17,11 @@ if TYPE_CHECKING:
     from tests.support.database import Database
 
 
-def commit(database: Database, caller: Caller, sql: str, reason: str = "") -> None:
-    """Execute a statement as this caller, with a reason, and keep what it did."""
-    with make_engine(database.url).begin() as connection:
-        headers = json.dumps({"x-montoit-reason": reason})
-        connection.exec_driver_sql("select set_config('request.headers', %(headers)s, true)", {"headers": headers})
-        ask(connection.exec_driver_sql, caller, sql)
-
-
 def lines(database: Database, subject: str) -> Sequence[tuple[object, ...]]:
     """Return user, JWT user, role, login role, reason, before and after of the lines with this subject."""
     return database.rows(
         "select user_id::text, jwt_user::text, role, login_role, reason, before, after from montoit.trail"
-        f" where subject = '{subject}' order by id"
+        f" where subject = '{subject}' order by at"
     )
 
 
@@ -49,7 +39,7 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
     alembic.succeeds("-x", "reason=incident", "downgrade", "-1")
     assert database.rows(
         "select subject, key, before, after, reason, jwt_user, role, login_role from montoit.trail"
-        " where subject <> 'credential' order by id"
+        " where subject <> 'credential' order by at"
     ) == [
         ("activation", "intouch", {"services": 0}, {"services": 7, "environment": "production"},
          "alembic upgrade 0008 (production) : l'ouverture", None, login, login),
@@ -59,16 +49,10 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
         ("rollback", "intouch", {"services": 7}, {"services": 0},
          "alembic downgrade 0008 : incident", None, login, login),
     ]  # fmt: skip
-    keys = database.rows("select key, after from montoit.trail where subject = 'credential' order by id")
+    keys = database.rows("select key, after from montoit.trail where subject = 'credential' order by at")
     assert len(keys) == 6 + 1 + 6  # activated, one renewed, deactivated
     assert keys[6] == ("intouch.password", {**keys[5][1], **keys[6][1], "value": "changed"})
     assert not any(secret in str(database.rows("select t::text from montoit.trail t")) for secret in SECRETS.values())
-
-
-OVERRIDE = (
-    "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled, created_by)"
-    " values ('{}', '{}', true, '{}')"
-)
 
 
 def test_a_changed_row_says_whose_and_by_whom(schema_only: Database) -> None:

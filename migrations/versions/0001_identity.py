@@ -57,8 +57,8 @@ alter table montoit.administrators enable row level security;
 revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
 create table if not exists montoit.trail (
-    id bigint generated always as identity,
-    at timestamptz default now() not null,
+    id uuid default gen_random_uuid() not null,
+    at timestamptz default clock_timestamp() not null,
     subject text not null,
     key text,
     user_id uuid,
@@ -73,7 +73,7 @@ create table if not exists montoit.trail (
 create index if not exists idx_trail_at on montoit.trail (at);
 comment on table montoit.trail is
     'Who ordered what, and why. Written by triggers and commands, and only added to. Flags have feature_flag_history.';
-comment on column montoit.trail.at is 'When the transaction began.';
+comment on column montoit.trail.at is 'When the line was written, so that the lines of a transaction have an order.';
 comment on column montoit.trail.subject is
     'activation, rollback, rotation, rollout or purge (an order); override, credential or administrator (a row).';
 comment on column montoit.trail.key is 'What was changed: a flag''s key, a credential''s name. Never a value.';
@@ -84,7 +84,6 @@ comment on column montoit.trail.login_role is 'Database role that logged in (ses
 comment on column montoit.trail.reason is 'Why; null: the author did not say.';
 alter table montoit.trail enable row level security;
 revoke all on table montoit.trail from public, anon, authenticated, service_role;
-revoke all on sequence montoit.trail_id_seq from public, anon, authenticated, service_role;
 
 alter table montoit.alembic_version enable row level security;
 revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;

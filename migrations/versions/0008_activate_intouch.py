@@ -95,7 +95,7 @@ begin
             execute 'select decrypted_secret from vault.decrypted_secrets where name = $1'
                 into value using format('intouch_%s_%s', environment, name);
             value := coalesce(value, 'YOUR_');
-            perform set_config('montoit.' || name, value, true);
+            value := set_config('montoit.' || name, value, true); -- by no query, whose parameters can be logged
         end if;
         if value ~* '^YOUR[_-]' then
             problems := problems || (name || ' : contient encore le texte à remplacer (YOUR_…)');

@@ -8,7 +8,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, locks
+from montoit_db.deploy import adoption, exposure, locks
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
@@ -90,7 +90,8 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
             elif isinstance(values, DeploymentSettings):
                 bounds = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
-    return findings or [Finding("Réglages", "ok", "complets")], intouch, bounds
+    findings = findings or [Finding("Réglages", "ok", "complets")]
+    return [*findings, *(Finding(*told) for told in exposure.environment())], intouch, bounds
 
 
 def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
@@ -101,6 +102,10 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
     yield _vault(connection, intouch)
+    if intouch is not None:
+        yield Finding(*exposure.host(intouch))
+    for told in exposure.audit(connection):
+        yield Finding(*told)
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)

@@ -38,7 +38,8 @@ begin
         when others then
             get stacked diagnostics
                 state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-            perform montoit.raise_without_values(state, constraint_of, table_of);
+            raise exception using
+                errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
     end;
 
     select count(*) into still_on

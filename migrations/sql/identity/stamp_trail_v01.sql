@@ -5,7 +5,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    new.at := now();
+    new.at := clock_timestamp();
     new.jwt_user := montoit.current_user_id();
     new.role := montoit.caller_role();
     new.login_role := session_user;

@@ -66,7 +66,7 @@ def test_it_says_which_months_and_deletes_nothing_else(old: Database) -> None:
         assert f"  {month['month']}" in asked.stdout
     assert old.rows(LINES) == [(6, 1, 1)], "payments are purged only by name"
     why = "montoit-db purge --keep-months 2 : RGPD"
-    assert old.rows("select key, reason, before ->> 'rows', after ->> 'deleted' from montoit.trail order by id") == [
+    assert old.rows("select key, reason, before ->> 'rows', after ->> 'deleted' from montoit.trail order by at") == [
         ("sms_logs", why, "6", None), ("sms_logs", why, None, "6"),
         ("whatsapp_logs", why, "5", None), ("whatsapp_logs", why, None, "5"),
     ]  # fmt: skip

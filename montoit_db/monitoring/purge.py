@@ -123,7 +123,7 @@ def _batches(connection: Connection, log: str, before: datetime, patience: float
     after = "-infinity"
     while True:
         begin = time.monotonic()
-        take_lock(connection, patience)
+        take_lock(connection, patience, "ce qui est supprimé le reste")
         values = {"after": after, "before": before, "limit": _BATCH}
         ids, after = connection.exec_driver_sql(_OLDEST.format(log=log), values).one()
         if not ids:

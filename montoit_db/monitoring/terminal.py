@@ -112,22 +112,23 @@ def _service(service: Service, *, width: int) -> Table:
         ("Échec", rate(total), [rate(line.counts) if line.counts.total else DASH for line in lines]),
         ("FCFA", number(total.amount), [number(line.counts.amount) for line in lines]),
     ]
-    left_out = (
-        {"Réussis", "Échec", "Annulés"}
-        if width < NARROW
-        else {"Annulés"}
-        if width < _WIDE or not total.cancelled
-        else set()
-    ) | ({"FCFA"} if total.amount is None else set())
+    has_room = width >= NARROW
+    is_shown = {
+        "Réussis": has_room,
+        "Échec": has_room,
+        "Annulés": width >= _WIDE and total.cancelled > 0,
+        "FCFA": total.amount is not None,
+    }
     cells = []
     for name, foot, column in columns:
-        if name not in left_out:
+        if is_shown.get(name, True):
             table.add_column(name, foot, justify="right", no_wrap=True)
             cells.append(column)
     bars: list[list[RenderableType]] = [[] for _ in lines]
-    if width >= NARROW:
+    if has_room:
         table.add_column("", ratio=1)
-        bars = [[_Bar(line.counts, max(other.counts.total for other in lines))] for line in lines]
+        most = max((line.counts.total for line in lines), default=0)
+        bars = [[_Bar(line.counts, most)] for line in lines]
     for line, *row, bar in zip(lines, *cells, bars, strict=True):
         table.add_row(line.name, *row, *bar)
     return table

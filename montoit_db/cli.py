@@ -314,7 +314,7 @@ def monitor(  # noqa: PLR0913 -- its options
             figures = monitoring.read(connection, number_of_days)
         alarms = monitoring.alarms(figures, rate, cost, enough)
         if html is not None:
-            _replace(html, page.page(figures, alarms, rate))
+            _replace(html, page.page(figures, alarms, rate, enough))
         if prometheus is not None:
             metrics.write_metrics(figures, prometheus)
     for alarm in alarms:  # before the tables, which may be long

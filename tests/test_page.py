@@ -83,6 +83,7 @@ def test_what_passes_a_threshold_is_red_and_nothing_else() -> None:
     assert red(page(calm, alarms(calm, 60, 10**9), 60)) == []
     seen = red(page(calm, alarms(calm, 20, 10), 20))
     assert [text.split(" %")[0] for text in seen] == ["5 611 595 FCFA de coûts estimés 30 jours", "41,9"]
+    assert red(page(calm, alarms(calm, 20, None, 44), 20, 44)) == [], "43 payments by MTN are too few"
 
 
 def test_messages_are_cut_and_costs_added_up() -> None:
@@ -93,10 +94,11 @@ def test_messages_are_cut_and_costs_added_up() -> None:
 
 
 def test_a_database_without_traffic_says_so_once() -> None:
-    text = page(empty())
-    assert "Rien, 7 jours : Paiements, SMS, WhatsApp." in body(text)
-    assert "<table" not in text
-    assert "<section" not in text
+    for days, span in ((7, "7 jours"), (1, "aujourd'hui")):
+        text = page(empty(days))
+        assert f"Rien, {span} : Paiements, SMS, WhatsApp." in body(text)
+        assert "<table" not in text
+        assert "<section" not in text
 
 
 def test_one_day_is_one_table_of_services() -> None:

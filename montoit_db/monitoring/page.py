@@ -24,16 +24,23 @@ _LONGEST = 160  # characters of InTouch's words
 _SCALES = (5, 10, 20, 50)  # percent at the end of the bars; else 100
 
 
-def page(monitoring: Monitoring, alarms: Sequence[Alarm] = (), max_failure_rate: float | None = None) -> str:
-    """Return the page's HTML; rates above `max_failure_rate` (percent) and the figures of `alarms` are red."""
-    tables = _Tables(monitoring, max_failure_rate)
-    days = len(monitoring.services[0].days)
+def page(
+    monitoring: Monitoring,
+    alarms: Sequence[Alarm] = (),
+    max_failure_rate: float | None = None,
+    min_payments: int = 1,
+) -> str:
+    """Return the page's HTML, on which the figures of `alarms` are red.
+
+    Red are also rates above `max_failure_rate` (percent), of `min_payments` payments at least.
+    """
+    tables = _Tables(monitoring, max_failure_rate, min_payments)
     return _PAGE.format(
         style=_STYLE,
         hash=b64encode(sha256(_STYLE.encode()).digest()).decode(),
         state=_state(monitoring.intouch),
         at=f"{monitoring.at:%d/%m/%Y à %H:%M}",
-        days="Aujourd'hui" if days == 1 else f"{days} jours",
+        days=_span(monitoring).capitalize(),
         alarms="".join(f'<p class="alarm" role="alert">{_lines(alarm.message)}</p>' for alarm in alarms),
         notices="".join(f'<p class="notice">{_lines(line)}</p>' for line in notices(monitoring)),
         figures="".join(_figures(monitoring, {alarm.subject for alarm in alarms if alarm.method is None})),
@@ -81,9 +88,10 @@ def _span(monitoring: Monitoring) -> str:
 class _Tables:
     """The tables, whose bars of failures all have one scale."""
 
-    def __init__(self, monitoring: Monitoring, max_failure_rate: float | None) -> None:
+    def __init__(self, monitoring: Monitoring, max_failure_rate: float | None, min_payments: int) -> None:
         self._monitoring = monitoring
         self._most = max_failure_rate
+        self._least = min_payments
         shown = [max_failure_rate or 0]
         for service in monitoring.services:
             shown += [percentage(line.counts.failed, line.counts.total) or 0 for line in periods(service)[1]]
@@ -98,8 +106,9 @@ class _Tables:
             yield _section("Paiements par opérateur", self._operators(), is_wide=True)
         lines: Sequence[tuple[str, Counts]]
         if len(services[0].days) == 1:
-            lines = [(service.label, service.all_days) for service in services]
-            yield _section("Aujourd'hui", self._counts("Service", lines), is_wide=True)
+            lines = [(service.label, service.all_days) for service in services if service.all_days.total]
+            if lines:
+                yield _section("Aujourd'hui", self._counts("Service", lines), is_wide=True)
         else:
             for service in services:
                 if service.all_days.total:
@@ -146,7 +155,7 @@ class _Tables:
             _cell("Opérateur", "th"),
             _cell("24 heures", "th", "n"),
             self._rate_header(),
-            _cell("Aujourd'hui" if self._is_today else _span(self._monitoring), "th", "n more"),
+            _cell(_span(self._monitoring).capitalize(), "th", "n more"),
             _cell("Échec", "th", "n more"),
             _cell("FCFA", "th", "n more"),
         ]
@@ -162,10 +171,6 @@ class _Tables:
             for operator in self._monitoring.operators
         ]
         return _table(headers, rows)
-
-    @property
-    def _is_today(self) -> bool:
-        return len(self._monitoring.services[0].days) == 1
 
     def _costs(self) -> str:
         costs = self._monitoring.costs
@@ -202,7 +207,7 @@ class _Tables:
         failing = percentage(counts.failed, counts.total)
         if self._most is None or failing is None or not _is_of_payments(counts):
             return ""
-        return " red" if failing > self._most else ""
+        return " red" if failing > self._most and counts.total >= self._least else ""
 
 
 def _is_of_payments(counts: Counts | FailureRate) -> bool:

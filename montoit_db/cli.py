@@ -403,14 +403,15 @@ def _replace(path: Path, text: str) -> None:
         MontoitError: it cannot be written.
 
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    place = path.resolve()  # a link stays one
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, for example
             path.write_text(text, encoding="utf-8")
             return
         try:
             unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
+            unfinished.replace(place)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:

@@ -162,3 +162,22 @@ def test_a_reason_is_cleaned_and_capped(schema_only: Database, given: str, kept:
         database, CALLERS["administrator"], "update feature_flags set is_enabled = true where key = 'debug_mode'", given
     )
     assert database.rows("select reason from feature_flag_history") == [(kept,)]
+
+
+def test_a_row_of_the_platform_leaves_names_and_no_value(schema_only: Database) -> None:
+    """An adopted api_keys has a document of values in `keys`; a mere use of the credentials is no change."""
+    schema_only.execute(
+        "alter table api_keys add column keys jsonb, alter key_name drop not null;"
+        """insert into api_keys (service_name, keys) values ('brevo', '{"token": "canary-1", "sender": "canary-2"}');"""
+        """update api_keys set keys = '{"token": "canary-3", "sender": "canary-2"}';"""
+        "update api_keys set last_used_at = now(); delete from api_keys"
+    )
+    row = {"environment": "sandbox", "is_active": True, "names": ["token", "sender"]}
+    found = schema_only.rows("select key, before, after from montoit.trail order by at")
+    assert [(key, before and sorted(before["names"]), after) for key, before, after in found] == [
+        ("brevo", None, {**row, "names": found[0][2]["names"]}),
+        ("brevo", ["sender", "token"], {**row, "names": found[0][2]["names"], "value": "changed"}),
+        ("brevo", ["sender", "token"], None),
+    ]
+    assert sorted(found[0][2]["names"]) == ["sender", "token"]
+    assert "canary" not in str(schema_only.rows("select t::text from montoit.trail t"))

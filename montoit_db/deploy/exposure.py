@@ -31,7 +31,7 @@ def environment() -> Iterator[Told]:
         )  # fmt: skip
     if names := libpq_variables():
         yield (
-            "Réglages", "warning", f"{', '.join(names)} : libpq lit ces variables, DATABASE_URL l'emporte",
+            "Réglages", "warning", f"{', '.join(names)} : libpq lit ces variables, en plus de DATABASE_URL",
             "Retirez celles dont la connexion n'a pas besoin (« Réglages », docs/GUIDE.fr.md).",
         )  # fmt: skip
 

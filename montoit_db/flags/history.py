@@ -136,6 +136,8 @@ def _what(change: Change) -> str:
         return f"{named} {'créé' if change.before is None else 'supprimé'}"
     before, after = change.before or {}, change.after or {}
     names = dict.fromkeys([*before, *after])
+    if change.subject == "rollout" and len(set(before.values())) == len(set(after.values())) == 1 < len(after):
+        return f"parts de {len(after)} flags {_shown(*set(before.values()))} → {_shown(*set(after.values()))}"
     shown = [name for name in _NAMES if name in names] or [*names]
     return " ".join([named, ", ".join(_step(name, before.get(name), after.get(name)) for name in shown)]).strip()
 

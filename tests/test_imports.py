@@ -53,11 +53,14 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
+    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",
     "montoit_db.intouch.test_commands",
     "montoit_db.intouch.credentials",
+    "montoit_db.intouch.api",
+    "montoit_db.intouch.evidence",
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
@@ -96,6 +99,7 @@ OPTIONAL = {
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
     "montoit_db.progress": {"rich.console", "rich.progress"},  # which `alembic` does without, but for a long index
     "montoit_db.monitoring.metrics": {"prometheus_client"},  # an extra, which may be missing
+    "montoit_db.intouch.evidence": {"montoit_db.intouch.api"},  # needs an extra, which may be missing
 }
 
 REVISIONS_MAY_IMPORT = {"montoit_db.deploy.statements", "montoit_db.settings"}

@@ -29,8 +29,9 @@ def page(
     alarms: Sequence[Alarm] = (),
     max_failure_rate: float | None = None,
     min_payments: int = 1,
+    warnings: Sequence[str] = (),
 ) -> str:
-    """Return the page's HTML, on which the figures of `alarms` are red.
+    """Return the page's HTML, on which the figures of `alarms` are red; `warnings` are lines in French.
 
     Red are also rates above `max_failure_rate` (percent), of `min_payments` payments at least.
     """
@@ -42,7 +43,7 @@ def page(
         at=f"{monitoring.at:%d/%m/%Y à %H:%M}",
         days=_span(monitoring).capitalize(),
         alarms="".join(f'<p class="alarm" role="alert">{_lines(alarm.message)}</p>' for alarm in alarms),
-        notices="".join(f'<p class="notice">{_lines(line)}</p>' for line in notices(monitoring)),
+        notices="".join(f'<p class="notice">{_lines(line)}</p>' for line in [*warnings, *notices(monitoring)]),
         figures="".join(_figures(monitoring, {alarm.subject for alarm in alarms if alarm.method is None})),
         sections="".join(tables.sections()),
         failures="".join(_failures(monitoring)),

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from montoit_db.database import make_engine
 from montoit_db.display import masked, without_personal_data
 from montoit_db.monitoring import terminal
+from montoit_db.monitoring.metrics import write_metrics
+from montoit_db.monitoring.page import page
 from montoit_db.monitoring.rates import failure_rates
 from montoit_db.monitoring.read import MOST_DAYS, alarms, read
 from tests.support.checkout import BIN
@@ -392,3 +394,24 @@ def test_each_operators_rate_adds_up_to_the_views(schema_only: Database) -> None
     assert (rates["mtn_money"].failed, rates["wave"].failed) == (2, 0)
     view = schema_only.rows("select total_payments, failed_payments, failure_rate from intouch_failure_rate")[0]
     assert (rates[None].total, rates[None].failed, round(Decimal(rates[None].percent or 0), 2)) == view
+
+
+def test_a_role_that_may_read_the_logs_alone(schema_only: Database, tmp_path: Path) -> None:
+    role = f"watcher_{schema_only.name}"
+    schema_only.execute(
+        f"create role {role} bypassrls;"
+        f" grant select on payment_logs, sms_logs, whatsapp_logs, intouch_costs, intouch_prices to {role};"
+        f" grant usage on schema montoit to {role}; grant execute on all functions in schema montoit to {role}"
+    )
+    log(schema_only, "payment_logs", "failed")
+    try:
+        with make_engine(schema_only.url).connect() as connection:
+            connection.exec_driver_sql(f"set role {role}")
+            figures = read(connection)
+    finally:
+        schema_only.execute(f"drop owned by {role}; drop role {role}")
+    assert (figures.intouch, figures.failure_rate.failed) == (None, 1)
+    assert "ne peut pas lire" in terminal.rendered(figures, 80)
+    assert "ne peut pas lire" in page(figures)
+    write_metrics(figures, tmp_path / "montoit.prom")
+    assert "montoit_intouch_operational" not in (tmp_path / "montoit.prom").read_text()

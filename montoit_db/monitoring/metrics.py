@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from montoit_db.monitoring.read import Monitoring
+    from montoit_db.monitoring.read import InTouch, Monitoring
 
 _PERCENT = 100  # a ratio is Prometheus's base unit
 
@@ -43,12 +43,8 @@ def write_metrics(monitoring: Monitoring, path: Path) -> None:
 
 def _metrics(monitoring: Monitoring) -> Iterator[tuple[str, tuple[str, dict[str, str], float]]]:
     """Yield each metric's name, what it is, its labels and its value."""
-    intouch = monitoring.intouch
-    what = "Whether all of InTouch is on, with the credentials of the environment in the label."
-    yield "intouch_operational", (what, {"environment": intouch.environment or ""}, intouch.operational)
-    for flag in intouch.services:
-        share = (flag.rollout_percentage or 0) / _PERCENT if flag.is_enabled else 0
-        yield "intouch_rollout_ratio", ("Share of users that a flag is served to.", {"flag": flag.key}, share)
+    if monitoring.intouch is not None:
+        yield from _state(monitoring.intouch)
     for service in monitoring.services:
         today = service.days[0]
         what = "What was asked of InTouch since midnight in Abidjan, by its outcome so far."
@@ -72,3 +68,11 @@ def _metrics(monitoring: Monitoring) -> Iterator[tuple[str, tuple[str, dict[str,
         yield "intouch_cost_xof", (what, {"service": cost.key}, float(cost.fcfa))
     what = "When these figures were last read and written."
     yield "monitor_last_success_timestamp_seconds", (what, {}, time.time())
+
+
+def _state(intouch: InTouch) -> Iterator[tuple[str, tuple[str, dict[str, str], float]]]:
+    what = "Whether all of InTouch is on, with the credentials of the environment in the label."
+    yield "intouch_operational", (what, {"environment": intouch.environment or ""}, intouch.operational)
+    for flag in intouch.services:
+        share = (flag.rollout_percentage or 0) / _PERCENT if flag.is_enabled else 0
+        yield "intouch_rollout_ratio", ("Share of users that a flag is served to.", {"flag": flag.key}, share)

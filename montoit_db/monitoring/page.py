@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from montoit_db.display import DASH, number, percent, shortened
 from montoit_db.monitoring.rates import FailureRate, percentage
-from montoit_db.monitoring.read import notices, periods, rate
+from montoit_db.monitoring.read import UNREADABLE, notices, periods, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +50,9 @@ def page(
     )
 
 
-def _state(intouch: InTouch) -> str:
+def _state(intouch: InTouch | None) -> str:
+    if intouch is None:
+        return f'<div class="state off"><h1>InTouch : {UNREADABLE}</h1></div>'
     kind = "on" if intouch.operational and intouch.shares[1] else "off"
     headline, *rest = intouch.facts
     details = "".join(f"<span>{escape(detail)}</span>" for detail in rest)

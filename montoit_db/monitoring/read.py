@@ -8,6 +8,9 @@ from decimal import Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.exc import ProgrammingError
+
 from montoit_db.display import masked, number, on_one_line, percent, without_personal_data
 from montoit_db.errors import RefusedError
 from montoit_db.intouch import state
@@ -26,6 +29,9 @@ ABIDJAN = UTC  # Abidjan's time since 1912
 MOST_DAYS = 366
 _FAILURES = 5  # the latest ones of each log
 METHODS = {service.payment_method: service.label for service in SERVICES if service.payment_method}
+
+
+UNREADABLE = "état que ce rôle de connexion ne peut pas lire"
 
 
 class Log(NamedTuple):
@@ -167,11 +173,11 @@ class Failure:
 class Monitoring:
     """Everything that `montoit-db monitor` shows; `at` is the time of reading, Abidjan's.
 
-    `failures` are the latest ones of each log, the newest first.
+    `failures` are the latest ones of each log, the newest first. `intouch` is None if this role may not read it.
     """
 
     at: datetime
-    intouch: InTouch
+    intouch: InTouch | None
     services: tuple[Service, ...]
     operators: tuple[Operator, ...]
     costs: tuple[Cost, ...]
@@ -223,9 +229,16 @@ def time_of_reading(connection: Connection) -> datetime:
 _READY = "select set_config('row_security', 'off', true), to_regclass('public.intouch_costs') is not null, now()"
 
 
-def _intouch(connection: Connection) -> InTouch:
-    read = state.read(connection)
-    since = connection.exec_driver_sql(_SINCE, {"keys": [service.key for service in SERVICES]}).scalar()
+def _intouch(connection: Connection) -> InTouch | None:
+    """Return InTouch's state; None for a role that may read the logs alone."""
+    try:
+        with connection.begin_nested():
+            read = state.read(connection)
+            since = connection.exec_driver_sql(_SINCE, {"keys": [service.key for service in SERVICES]}).scalar()
+    except ProgrammingError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            return None
+        raise
     return InTouch(read.operational, read.environment, since and since.astimezone(ABIDJAN), read.services)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from montoit_db.display import DASH, number, shortened
-from montoit_db.monitoring.read import notices, periods, rate
+from montoit_db.monitoring.read import UNREADABLE, notices, periods, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ class _Bar:
 
 def _blocks(monitoring: Monitoring, *, width: int) -> Iterator[RenderableType]:
     narrow = width < NARROW
-    yield f"InTouch : {monitoring.intouch}"
+    yield f"InTouch : {monitoring.intouch or UNREADABLE}"
     for service in monitoring.services:
         yield _service(service, width=width)
     if not narrow:

@@ -334,11 +334,8 @@ def monitor(  # noqa: PLR0913 -- its options
             _replace(html, page.page(figures, alarms, rate, enough, warnings))
         if prometheus is not None:
             metrics.write_metrics(figures, prometheus)
-    messages = [alarm.message for alarm in alarms]
-    for line in [
-        *messages,
-        *(f"{MARKS['warning']} {warning}" for warning in warnings),
-    ]:  # before tables that may be long
+    # Before the tables, which may be long.
+    for line in [*(alarm.message for alarm in alarms), *(f"{MARKS['warning']} {warning}" for warning in warnings)]:
         show(line, error=True)
     if json_output:
         answer = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from montoit_db.deploy.findings import Finding
 from montoit_db.intouch.catalogue import host_of, is_intouchs
 from montoit_db.settings import libpq_variables, others_read_dotenv
 
@@ -14,44 +15,42 @@ if TYPE_CHECKING:
 
     from montoit_db.settings import InTouchSettings
 
-Told = tuple[str, Literal["ok", "warning"], str, str | None]  # subject, level, message, remedy; see preflight.Finding
-
 _PGAUDIT = """
 select current_setting('pgaudit.log_parameter', true) = 'on' and current_setting('pgaudit.log', true) <> 'none',
        to_regclass('vault.decrypted_secrets') is not null
 """
 
 
-def environment() -> Iterator[Told]:
+def environment() -> Iterator[Finding]:
     """Say what of the environment others may read, or what libpq reads by itself."""
     if others_read_dotenv():
-        yield (
+        yield Finding(
             "Réglages", "warning", ".env : tous les comptes de cette machine peuvent le lire",
             "Corrigez : chmod 600 .env",
         )  # fmt: skip
     if names := libpq_variables():
-        yield (
+        yield Finding(
             "Réglages", "warning", f"{', '.join(names)} : libpq lit ces variables, en plus de DATABASE_URL",
             "Retirez celles dont la connexion n'a pas besoin (« Réglages », docs/GUIDE.fr.md).",
         )  # fmt: skip
 
 
-def host(intouch: InTouchSettings) -> Told:
+def host(intouch: InTouchSettings) -> Finding:
     """Name the host that the credentials are for."""
     name = host_of(intouch.base_url)
     if is_intouchs(name):
-        return "API InTouch", "ok", name, None
-    return (
+        return Finding("API InTouch", "ok", name)
+    return Finding(
         "API InTouch", "warning", f"{name} n'est pas un hôte d'InTouch : il recevrait les credentials",
         "Vérifiez INTOUCH_BASE_URL.",
     )  # fmt: skip
 
 
-def audit(connection: Connection) -> Iterator[Told]:
+def audit(connection: Connection) -> Iterator[Finding]:
     """Warn of pgaudit if it logs what statements get: the Vault's own functions hand values on to statements."""
     logs, has_vault = connection.exec_driver_sql(_PGAUDIT, execution_options={"no_parameters": True}).one()
     if logs and has_vault:
-        yield (
+        yield Finding(
             "Journal", "warning",
             "pgaudit.log_parameter est actif : les fonctions du Vault y laisseraient les valeurs en clair",
             "Faites exécuter : alter role … set pgaudit.log_parameter = off; ou MONTOIT_CREDENTIAL_STORE=table.",

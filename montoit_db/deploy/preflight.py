@@ -86,7 +86,7 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
                 bounds = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
     findings = findings or [Finding("Réglages", "ok", "complets")]
-    return [*findings, *(Finding(*told) for told in exposure.environment())], intouch, bounds
+    return [*findings, *exposure.environment()], intouch, bounds
 
 
 def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
@@ -98,9 +98,8 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
     yield _vault(connection, intouch)
     if intouch is not None:
-        yield Finding(*exposure.host(intouch))
-    for told in exposure.audit(connection):
-        yield Finding(*told)
+        yield exposure.host(intouch)
+    yield from exposure.audit(connection)
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)

@@ -46,6 +46,8 @@ ORDER = (
     "montoit_db.deploy",
     "montoit_db.deploy.indexes",
     "montoit_db.deploy.statements",
+    "montoit_db.deploy.findings",
+    "montoit_db.deploy.trust",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",
     "montoit_db.deploy.words",
@@ -53,7 +55,6 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
-    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",
@@ -65,6 +66,7 @@ ORDER = (
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
     "montoit_db.deploy.exposure",
+    "montoit_db.deploy.rehearsal",
     "montoit_db.deploy.preflight",
     # what the database is used for
     "montoit_db.monitoring",
@@ -79,6 +81,7 @@ ORDER = (
     "montoit_db.monitoring.page",
     "montoit_db.monitoring.metrics",
     # the commands
+    "montoit_db.usage",
     "montoit_db.cli",
     "montoit_db.__main__",
 )
@@ -91,11 +94,13 @@ SAVED = {
         "montoit_db.deploy.command",
         "montoit_db.deploy.revisions",
         "montoit_db.deploy.preflight",
+        "montoit_db.deploy.rehearsal",
         "montoit_db.intouch.credentials",
     },
 }
 # These are there for another reason.
 OPTIONAL = {
+    "montoit_db.__main__": {"montoit_db.cli"},  # Ctrl-C is caught while it is imported
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
     "montoit_db.progress": {"rich.console", "rich.progress"},  # which `alembic` does without, but for a long index
     "montoit_db.monitoring.metrics": {"prometheus_client"},  # an extra, which may be missing

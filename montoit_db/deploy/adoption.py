@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from montoit_db.deploy.trust import is_trusted_table
 from montoit_db.display import harmless
 from montoit_db.intouch.catalogue import SERVICES
 
@@ -59,7 +60,7 @@ def planned(connection: Connection) -> dict[str, list[str]]:
             steps["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
     if "api_keys" in names:
         steps["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
-        if _value(connection, _HAS_USER_TYPES):
+        if is_trusted_table(connection, "profiles") and _value(connection, _HAS_USER_TYPES):
             people = ", ".join(str(row.id) for row in _rows(connection, _PLATFORM_ADMINISTRATORS))
             if people:
                 steps["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
@@ -131,15 +132,26 @@ where indrelid = 'public.api_keys'::regclass and indisunique and (indisclustered
 """
 
 
-def done(connection: Connection) -> dict[str, list[str]]:
-    """Return what was done to each adopted table, for operators; empty if there is none."""
-    steps = defaultdict(list)
-    if _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
-        for row in _rows(
-            connection, "select table_name, told from montoit.adoption_steps where told is not null order by id"
-        ):
-            steps[row.table_name].append(row.told)
+def done(connection: Connection, *, only_if_never_activated: bool = False) -> dict[str, list[str]]:
+    """Return what was done to each adopted table, for operators; empty if there is none.
+
+    `only_if_never_activated`: empty, too, if InTouch was on before the activation that has just been committed.
+    """
+    steps: dict[str, list[str]] = defaultdict(list)
+    query = "select table_name, told from montoit.adoption_steps where told is not null"
+    if only_if_never_activated:  # the schema is there
+        query += f" and ({_NEVER_ACTIVATED})"
+    elif not _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
+        return steps
+    for row in _rows(connection, f"{query} order by id"):
+        steps[row.table_name].append(row.told)
     return steps
+
+
+# Each activation stores the credentials: only the first one inserts them.
+_NEVER_ACTIVATED = """
+select bool_and(created_at = updated_at) from public.api_keys where service_name = 'intouch' and key_name is not null
+"""
 
 
 def summary(steps: Mapping[str, Sequence[str]], width: int = 80) -> str:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
+KEEP_TRIGGERS = "keep-triggers"
+REHEARSAL = "montoit_db.rehearsal"  # in the attributes of Alembic's configuration: the transaction is rolled back
 REASON = "reason"
 
 _INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
+_CONCURRENT_INDEX = re.compile(r"create index concurrently (\S+) on (\S+) (.+);")
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 
 
@@ -66,6 +69,10 @@ def run_alone(query: str) -> None:
         return
     rows = context.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True})
     statements = rows.scalars().all()
+    if context.config.attributes.get(REHEARSAL):
+        for statement in statements:
+            _try_name(statement)
+        return
     if not statements:
         return
     with context.get_context().autocommit_block():
@@ -84,6 +91,17 @@ def run_alone(query: str) -> None:
                 run("reset search_path; reset statement_timeout; reset lock_timeout;")
 
 
+def _try_name(statement: str) -> None:
+    """Build an index that would run alone on an empty copy of its table, and take it back: its name may be taken."""
+    index = _CONCURRENT_INDEX.fullmatch(statement)
+    if index is not None:
+        name, table, columns = index.groups()
+        run(
+            f"savepoint alone; create table public.montoit_rehearsal (like {table});"
+            f"create index {name} on public.montoit_rehearsal {columns}; rollback to savepoint alone;"
+        )
+
+
 def _expanded(sql: str) -> str:
     return _INCLUDE.sub(lambda include: indent(_expanded(_read(f"{include[2]}_part")).strip(), include[1]), sql)
 
@@ -100,7 +118,7 @@ def is_allowed(name: str) -> bool:
 
     """
     answers = context.get_x_argument(as_dictionary=True)
-    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, REASON}:
+    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, KEEP_TRIGGERS, REASON}:
         raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
     if answers.get(name, "yes") != "yes":
         raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")
@@ -167,9 +185,30 @@ def refuse_missing_vault(connection: Connection, settings: InTouchSettings) -> N
     """
     if settings.credential_store != "vault":
         return
-    if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
+    if not has_vault(connection):
         problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"
         raise SettingsError([f"MONTOIT_CREDENTIAL_STORE : {problem}"])
+
+
+def has_vault(connection: Connection) -> bool:
+    """Tell whether the database has Supabase's Vault: the extension, in a schema whose owner can be trusted.
+
+    The database has the same rule as montoit.has_vault(), once its revision is applied.
+    """
+    return bool(connection.exec_driver_sql(_HAS_VAULT).scalar_one())
+
+
+_HAS_VAULT = """
+select exists (
+    select from pg_extension
+    join pg_namespace on pg_namespace.oid = extnamespace
+    join pg_roles on pg_roles.oid = nspowner
+    where extname = 'supabase_vault' and nspname = 'vault' and (
+        rolsuper or nspowner = extowner
+        or nspowner = (select datdba from pg_database where datname = current_database())
+    )
+)
+"""
 
 
 def _downgrade_target() -> str:

@@ -145,7 +145,6 @@ def is_allowed(name):
 def with_reason(order):
     return order
 
-
 def refuse_to_lose_rows():
     run("select montoit.refuse_to_lose_rows();")
 """

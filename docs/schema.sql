@@ -210,11 +210,11 @@ begin
     return query
     select 'Paiements', count(*), coalesce(sum(amount), 0) * commission / 100, 'Commission'
     from public.payment_logs
-    where provider = 'intouch' and status = 'success' and created_at >= now() - interval '30 days';
+    where provider = 'intouch' and status = 'success' and created_at between now() - interval '30 days' and now();
     return query
     select 'SMS', count(*), count(*) * sms_price, 'Forfait'
     from public.sms_logs
-    where provider = 'intouch' and status in ('sent', 'delivered') and created_at >= now() - interval '30 days';
+    where provider = 'intouch' and status in ('sent', 'delivered') and created_at between now() - interval '30 days' and now();
 end;
 $$;
 
@@ -344,7 +344,7 @@ begin
 end;
 $$;
 
-CREATE FUNCTION montoit.intouch_daily(log text, days integer) RETURNS TABLE(date date, total bigint, succeeded bigint, failed bigint, amount bigint)
+CREATE FUNCTION montoit.intouch_daily(log text, days integer) RETURNS TABLE(date date, total bigint, succeeded bigint, failed bigint, cancelled bigint, amount bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $_$
@@ -365,11 +365,13 @@ begin
                 count(*),
                 count(*) filter (where status = any ($3)),
                 count(*) filter (where status = 'failed'),
+                count(*) filter (where status = 'cancelled'),
                 %s
             from public.%I
             where provider = 'intouch'
               and created_at >= day at time zone 'Africa/Abidjan'
               and created_at < (day + interval '1 day') at time zone 'Africa/Abidjan'
+              and created_at <= now()
         ) as log
         order by day desc
         $query$,
@@ -1865,7 +1867,7 @@ CREATE VIEW public.intouch_failure_rate WITH (security_invoker='true') AS
     count(*) FILTER (WHERE (status = 'failed'::text)) AS failed_payments,
     round((((count(*) FILTER (WHERE (status = 'failed'::text)))::numeric * 100.0) / (NULLIF(count(*), 0))::numeric), 2) AS failure_rate
    FROM public.payment_logs
-  WHERE ((provider = 'intouch'::text) AND (created_at >= (now() - '24:00:00'::interval)))
+  WHERE ((provider = 'intouch'::text) AND ((created_at >= (now() - '24:00:00'::interval)) AND (created_at <= now())))
  HAVING ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
@@ -1874,7 +1876,7 @@ CREATE VIEW public.intouch_payments_daily WITH (security_invoker='true') AS
     amount AS total_amount,
     succeeded AS successful_payments,
     failed AS failed_payments
-   FROM montoit.intouch_daily('payment_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+   FROM montoit.intouch_daily('payment_logs'::text, 7) intouch_daily(date, total, succeeded, failed, cancelled, amount)
   WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_prices WITH (security_invoker='true') AS
@@ -1889,7 +1891,7 @@ CREATE VIEW public.intouch_sms_daily WITH (security_invoker='true') AS
     total AS total_sms,
     succeeded AS sent_sms,
     failed AS failed_sms
-   FROM montoit.intouch_daily('sms_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+   FROM montoit.intouch_daily('sms_logs'::text, 7) intouch_daily(date, total, succeeded, failed, cancelled, amount)
   WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
@@ -1897,7 +1899,7 @@ CREATE VIEW public.intouch_whatsapp_daily WITH (security_invoker='true') AS
     total AS total_messages,
     succeeded AS sent_messages,
     failed AS failed_messages
-   FROM montoit.intouch_daily('whatsapp_logs'::text, 7) intouch_daily(date, total, succeeded, failed, amount)
+   FROM montoit.intouch_daily('whatsapp_logs'::text, 7) intouch_daily(date, total, succeeded, failed, cancelled, amount)
   WHERE ( SELECT montoit.sees_everything() AS sees_everything);
 
 CREATE TABLE public.sms_logs (

@@ -21,18 +21,19 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
 from typer.exceptions import TyperException
 
-from montoit_db import __version__, database, settings
+from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.deploy.trust import refuse_strangers
-from montoit_db.display import harmless, on_one_line, show, show_json
+from montoit_db.display import harmless, number, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
+from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
 from montoit_db.intouch import evidence
 from montoit_db.intouch.catalogue import SERVICES, TABLES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary, what_next
 from montoit_db.intouch.test_commands import Functions, test_commands
-from montoit_db.monitoring import page, terminal
+from montoit_db.monitoring import metrics, page, purge, terminal
 from montoit_db.monitoring import read as monitoring
 from montoit_db.usage import in_french
 
@@ -47,7 +48,6 @@ MARKS = {"ok": "✅", "warning": "⚠"}
 app = typer.Typer(
     help="État et outils de l'intégration InTouch de Mon Toit.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -55,6 +55,11 @@ app = typer.Typer(
 SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade schema@head : sans les credentials.")]
 Reason = Annotated[str, typer.Option(help="Pourquoi, pour l'historique.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
+
+
+def _examples(*commands: str) -> str:
+    """Return what ends a command's help."""
+    return "\n\n".join(["Exemples :", *commands])
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer's callback
@@ -85,7 +90,7 @@ def run_alembic(context: typer.Context) -> None:
         command.run(context.args)
 
 
-@app.command()
+@app.command(epilog=_examples("montoit-db status", "montoit-db status --json"))
 def status(*, json_output: Json = False) -> None:
     """Dit si InTouch est opérationnel, d'après la base (code 0 : oui, 1 : non)."""
     from montoit_db.deploy.revisions import revision_state  # noqa: PLC0415 -- here and below: Alembic, which others do without
@@ -127,7 +132,7 @@ RehearseRollback = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=_examples("montoit-db check", "montoit-db check --schema", "montoit-db check --intouch"))
 def check(  # noqa: PLR0913 -- each is an option
     *,
     schema: SchemaOnly = False,
@@ -181,7 +186,7 @@ def check(  # noqa: PLR0913 -- each is an option
     )
 
 
-@app.command()
+@app.command(epilog=_examples('montoit-db rotate --reason "valeurs de mars"'))
 def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     """Enregistre les credentials de l'environnement sans couper les services."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
@@ -201,11 +206,36 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
         show(f"Credentials InTouch ({intouch.environment}) : aucun n'a changé.")
 
 
-@app.command("rollout")
-def roll_out(
+@app.command(
+    "rollout",
+    epilog=_examples(
+        'montoit-db rollout 10 --reason "Semaine 1"',
+        "montoit-db rollout 50 --max-failure-rate 5 --min-payments 30",
+        "montoit-db rollout 0 --flag wave_payment",
+        "montoit-db rollout 0 --if-failure-rate-above 20 --yes",
+    ),
+)
+def roll_out(  # noqa: PLR0913 -- its options
     share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
-    flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
+    flag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Un flag ; à répéter. Sans cette option : les sept.",
+            autocompletion=lambda: [service.key for service in SERVICES],
+        ),
+    ] = None,
+    max_failure_rate: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="N'élargit que si au plus P % des paiements échouent (24 heures)."),
+    ] = None,
+    if_failure_rate_above: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="Avec 0 : met en pause ce dont plus de P % des paiements échouent."),
+    ] = None,
+    min_payments: Annotated[
+        str, typer.Option(metavar="N", help="Moins de N paiements sur 24 heures ne permettent pas de juger.")
+    ] = str(ENOUGH_PAYMENTS),
     reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Applique sans demander.")] = False,
     json_output: Json = False,
@@ -214,23 +244,51 @@ def roll_out(
     with _errors():
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
-        why = on_one_line(f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else ""))
+        guard = _guard(wanted, max_failure_rate, if_failure_rate_above, min_payments)
+        why = f"montoit-db rollout {wanted}"
+        if guard is not None:
+            option = "--if-failure-rate-above" if guard.pauses else "--max-failure-rate"
+            why += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
+        why = on_one_line(why + (f" : {_utf8('--reason', reason)}" if reason else ""))
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
         with _connected(target, waits) as connection:
+            if guard is not None and guard.pauses:
+                keys = guard.to_pause(connection, keys)
             changes = rollout.plan(connection, wanted, keys)
-            connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
+            if guard is not None and not guard.pauses and any(change.after < change.before for change in changes):
+                raise MontoitError("--max-failure-rate ne sert qu'à élargir : un de ces flags a une part plus grande.")
+            if guard is not None and todo:
+                guard.decide(connection, keys)
+            connection.rollback()  # nothing is held while a person thinks
             if not json_output:
-                show(rollout.described(changes))
+                show(rollout.described(changes) if changes else "Rien à mettre en pause.")
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
-                rollout.apply(connection, changes, why, waits)
+                rollout.apply(connection, changes, why, waits, guard)
     if json_output:
         document = {"applied": agreed, "reason": why, "flags": [change._asdict() for change in changes]}
         _answer(document)
     elif todo:
         show(f"Fait. Dans l'historique : {why}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
+
+
+def _guard(share: int, max_failure_rate: str | None, if_above: str | None, min_payments: str) -> Guard | None:
+    """Return the guard that the options ask for; None: none.
+
+    Raises:
+        MontoitError: the options contradict each other, or one is not a number.
+
+    """
+    enough = int(_bounded("--min-payments", min_payments, 10**9, least=1))
+    if if_above is not None:
+        if share or max_failure_rate is not None:
+            raise MontoitError("--if-failure-rate-above met en pause : avec la part 0, et sans --max-failure-rate.")
+        return Guard(_bounded("--if-failure-rate-above", if_above, 100, whole=False), enough, pauses=True)
+    if max_failure_rate is None:
+        return None
+    return Guard(_bounded("--max-failure-rate", max_failure_rate, 100, whole=False), enough, pauses=False)
 
 
 def _agreed(*, ask: bool) -> bool:
@@ -246,7 +304,7 @@ def _agreed(*, ask: bool) -> bool:
     return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
 
-@app.command("history")
+@app.command("history", epilog=_examples("montoit-db history --days 7", "montoit-db history --flag wave_payment"))
 def show_history(
     *,
     flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : tout.")] = None,
@@ -265,14 +323,26 @@ def show_history(
         show(history.described(changes, number_of_days))
 
 
-@app.command()
-def monitor(
+@app.command(
+    epilog=_examples(
+        "montoit-db monitor --days 30 --html surveillance.html",
+        "montoit-db monitor --max-failure-rate 5 --min-payments 30 --max-cost 2000000",
+        "montoit-db monitor --prometheus /var/lib/node_exporter/montoit.prom",
+    )
+)
+def monitor(  # noqa: PLR0913 -- its options
     *,
     days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "7",
     html: Annotated[Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi une page à ouvrir.")] = None,
+    prometheus: Annotated[
+        Path | None, typer.Option(metavar="FICHIER", help="Écrit aussi un fichier .prom pour node_exporter.")
+    ] = None,
     max_failure_rate: Annotated[
         str | None, typer.Option(metavar="P", help="Code 1 au-delà de P % de paiements échoués sur 24 heures.")
     ] = None,
+    min_payments: Annotated[
+        str, typer.Option(metavar="N", help="Moins de N paiements sur 24 heures ne déclenchent rien.")
+    ] = "1",
     max_cost: Annotated[str | None, typer.Option(metavar="FCFA", help="Code 1 au-delà, sur 30 jours.")] = None,
     json_output: Json = False,
 ) -> None:
@@ -280,21 +350,100 @@ def monitor(
     with _errors():
         number_of_days = int(_bounded("--days", days, monitoring.MOST_DAYS, least=1))
         rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
+        enough = int(_bounded("--min-payments", min_payments, 10**9, least=1))
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with _connected() as connection:
             figures = monitoring.read(connection, number_of_days)
             warnings = evidence.silence(connection)
-        alarms = monitoring.alarms(figures, rate, cost)
+        alarms = monitoring.alarms(figures, rate, cost, enough)
         if html is not None:
-            _replace(html, page.page(figures, [*alarms, *warnings]))
-    for line in [*alarms, *(f"{MARKS['warning']} {warning}" for warning in warnings)]:  # before tables that may be long
+            _replace(html, page.page(figures, alarms, rate, enough, warnings))
+        if prometheus is not None:
+            metrics.write_metrics(figures, prometheus)
+    # Before the tables, which may be long.
+    for line in [*(alarm.message for alarm in alarms), *(f"{MARKS['warning']} {warning}" for warning in warnings)]:
         show(line, error=True)
     if json_output:
-        _answer({**asdict(figures), "alarms": alarms, "warnings": warnings})
+        answer = {
+            **asdict(figures),
+            "time_zone": "Africa/Abidjan",
+            "alarms": [alarm._asdict() for alarm in alarms],
+            "warnings": warnings,
+        }
+        _answer(answer)
     else:
         colours = sys.stdout is not None and sys.stdout.isatty()
         show(terminal.rendered(figures, colours=colours), has_colours=colours)
     raise typer.Exit(NO if alarms else 0)
+
+
+@app.command(
+    "purge",
+    epilog=_examples(
+        "montoit-db purge --keep-months 12", "montoit-db purge --keep-months 120 --log payment_logs --yes"
+    ),
+)
+def purge_logs(
+    *,
+    keep_months: Annotated[str, typer.Option(metavar="N", help="Mois à garder, en plus du mois en cours.")],
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Un journal ; à répéter. Sans cette option : sms_logs et whatsapp_logs.",
+            autocompletion=lambda: [each.table for each in monitoring.LOGS],
+        ),
+    ] = None,
+    reason: Reason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Supprime sans demander.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Supprime les lignes anciennes des journaux, mois par mois, après avoir dit combien."""
+    deleted: dict[str, int] = {}
+    with _errors():
+        kept = int(_bounded("--keep-months", keep_months, 1200, least=1))
+        logs = [_utf8("--log", name) for name in log or purge.PURGED]
+        why = on_one_line(
+            f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
+        )
+        target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
+        with _connected(target, waits) as connection:
+            planned = purge.plan(connection, kept, logs)
+            connection.rollback()  # nothing is held while a person thinks
+            if not json_output:
+                show(purge.described(planned))
+            todo = planned.rows > 0
+            agreed = todo and (yes or _agreed(ask=not json_output))
+            try:
+                with progress.bar() as report:
+                    for name, rows in purge.purge(connection, planned, why, waits.deploy_timeout) if agreed else ():
+                        deleted[name] = deleted.get(name, 0) + rows
+                        report(sum(deleted.values()), planned.rows, name)
+            except (KeyboardInterrupt, MontoitError, DBAPIError) as stop:
+                show(f"Arrêt, {_lines(deleted)}. Pour continuer : relancez la commande.", error=True)
+                if isinstance(stop, KeyboardInterrupt):
+                    raise typer.Exit(NO) from None
+                raise
+            left = agreed and purge.plan(connection, kept, logs).rows
+    if json_output:
+        document = {
+            "applied": agreed,
+            "reason": why,
+            "before": planned.before.isoformat(),
+            "months": [month._asdict() for month in planned.months],
+            "deleted": deleted,
+            "left": left if agreed else planned.rows,
+        }
+        _answer(document)
+    elif todo:
+        show(f"Fait, {_lines(deleted)}." if agreed else "Rien n'a été supprimé.")
+    if left:
+        show(f"Restent {left} lignes, que d'autres sessions tiennent : relancez la commande.", error=True)
+    raise typer.Exit(NO if left or (todo and not agreed) else 0)
+
+
+def _lines(deleted: dict[str, int]) -> str:
+    counts = ", ".join(f"{name} {number(rows)}" for name, rows in deleted.items())
+    return f"lignes supprimées : {counts}" if counts else "aucune ligne supprimée"
 
 
 def _replace(path: Path, text: str) -> None:
@@ -360,7 +509,7 @@ def _utf8(name: str, typed: str) -> str:
 _FUNCTION = "L'Edge Function déployée."
 
 
-@app.command("test-commands")
+@app.command("test-commands", epilog=_examples("SUPABASE_URL=https://abc.supabase.co montoit-db test-commands"))
 def print_test_commands(
     *,
     payment_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().payment,

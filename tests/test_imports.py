@@ -22,6 +22,7 @@ ORDER = (
     "montoit_db",
     "montoit_db.errors",
     "montoit_db.display",
+    "montoit_db.progress",
     "montoit_db.intouch",
     "montoit_db.intouch.catalogue",
     "montoit_db.settings",
@@ -43,6 +44,7 @@ ORDER = (
     "montoit_db.models",
     # what a deployment is made of
     "montoit_db.deploy",
+    "montoit_db.deploy.indexes",
     "montoit_db.deploy.statements",
     "montoit_db.deploy.findings",
     "montoit_db.deploy.trust",
@@ -67,13 +69,17 @@ ORDER = (
     "montoit_db.deploy.rehearsal",
     "montoit_db.deploy.preflight",
     # what the database is used for
+    "montoit_db.monitoring",
+    "montoit_db.monitoring.rates",
     "montoit_db.flags",
+    "montoit_db.flags.guard",
     "montoit_db.flags.rollout",
     "montoit_db.flags.history",
-    "montoit_db.monitoring",
     "montoit_db.monitoring.read",
+    "montoit_db.monitoring.purge",
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",
+    "montoit_db.monitoring.metrics",
     # the commands
     "montoit_db.usage",
     "montoit_db.cli",
@@ -96,8 +102,9 @@ SAVED = {
 OPTIONAL = {
     "montoit_db.__main__": {"montoit_db.cli"},  # Ctrl-C is caught while it is imported
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
+    "montoit_db.progress": {"rich.console", "rich.progress"},  # which `alembic` does without, but for a long index
+    "montoit_db.monitoring.metrics": {"prometheus_client"},  # an extra, which may be missing
     "montoit_db.intouch.evidence": {"montoit_db.intouch.api"},  # needs an extra, which may be missing
-    "montoit_db.monitoring.page": {"pygal", "pygal.style"},  # an extra, which may be missing
 }
 
 REVISIONS_MAY_IMPORT = {"montoit_db.deploy.statements", "montoit_db.settings"}

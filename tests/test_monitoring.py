@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-from datetime import datetime
 from decimal import Decimal
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,39 +17,20 @@ from hypothesis import strategies as st
 from montoit_db.database import make_engine
 from montoit_db.display import masked, without_personal_data
 from montoit_db.monitoring import terminal
+from montoit_db.monitoring.metrics import write_metrics
 from montoit_db.monitoring.page import page
-from montoit_db.monitoring.read import (
-    MOST_DAYS,
-    Cost,
-    Day,
-    Failure,
-    FailureRate,
-    Monitoring,
-    Service,
-    alarms,
-    read,
-)
+from montoit_db.monitoring.rates import failure_rates
+from montoit_db.monitoring.read import MOST_DAYS, alarms, read
 from tests.support.checkout import BIN
 from tests.support.commands import on, run, target
+from tests.support.logs import TODAY, log
+from tests.support.monitoring import busy, plausible
+from tests.support.pages import Links
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.database import Database
-
-TODAY = "date_trunc('day', now() at time zone 'Africa/Abidjan') at time zone 'Africa/Abidjan'"
-
-
-def log(database: Database, table: str, status: str, at: str = "now()", number: int = 1, **more: object) -> None:
-    """Write `number` lines of one log."""
-    columns = {"payment_logs": {"amount": 1000, "payment_method": "wave"}}.get(
-        table, {"phone_number": "+2250701020304", "message": "Bonjour"}
-    ) | more
-    values = ", ".join("null" if value is None else f"'{value}'" for value in columns.values())
-    database.execute(
-        f"insert into {table} (partner_transaction_id, status, created_at, {', '.join(columns)})"
-        f" select gen_random_uuid(), '{status}', {at}, {values} from generate_series(1, {number})"
-    )
 
 
 def monitor(database: Database, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -227,7 +205,7 @@ def test_other_numbers_stay(text: str) -> None:
 
 
 def test_the_latest_failures_are_intouchs_of_the_days_shown(schema_only: Database) -> None:
-    for hours in range(4):
+    for hours in range(6):
         log(
             schema_only,
             "sms_logs",
@@ -252,7 +230,8 @@ def test_the_latest_failures_are_intouchs_of_the_days_shown(schema_only: Databas
         ]
 
     assert messages(1) == []
-    assert messages(2) == ["il y a 0 h", "paiement", "il y a 1 h", "paiement", "il y a 2 h"]
+    latest = [message for hours in range(5) for message in (f"il y a {hours} h", "paiement")]
+    assert messages(2) == latest, "five of each log, however many another log has"
 
 
 def test_other_providers_cost_and_fail_elsewhere(schema_only: Database) -> None:
@@ -283,27 +262,12 @@ def test_nothing_that_the_logs_say_is_obeyed(schema_only: Database, tmp_path: Pa
     assert not {"script", "b"} & set(links.tags[links.tags.index("main") :])
 
 
-def monitoring(days: int = 7, message: str = "Solde insuffisant", million: int = 1_000_000) -> Monitoring:
-    """A busy one, with names and numbers as long as they get."""
-    some = tuple(
-        Day(datetime(2026, 11, 28 - number % 28).date(), 4 * million, 3 * million, million // 20, 4000 * million)  # noqa: DTZ001
-        for number in range(days)
-    )
-    return Monitoring(
-        at=datetime(2026, 11, 22, 9, 30),  # noqa: DTZ001 -- Abidjan's
-        services=(Service("Paiements", some), Service("SMS", some), Service("WhatsApp", ())),
-        costs=(Cost("Paiements", 120 * million, Decimal(1200 * million), "Commission"),),
-        failure_rate=FailureRate(0, 0, None),
-        failures=(Failure(datetime(2026, 11, 22, 9, 0), "WhatsApp", "+22507••••••04", 500, message),),  # noqa: DTZ001
-    )
-
-
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_it_fits_the_terminal(width: int) -> None:
     million = 1_000_000 if width >= 80 else 1000
-    lines = terminal.rendered(monitoring(30, million=million), width).splitlines()
+    lines = terminal.rendered(busy(30, million=million), width).splitlines()
     assert max(map(len, lines)) <= width
-    first = next(line for line in lines if line.startswith("28/11"))
+    first = next(line for line in lines if line.startswith("22/11"))
     assert f"{4000 * million:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") in first
     if width >= 80:
         assert first.count("█") >= width // 8, "there is room for a bar"
@@ -323,8 +287,8 @@ def test_a_terminal_without_blocks_gets_plain_signs(schema_only: Database, encod
 
 
 def test_colours_are_for_terminals() -> None:
-    assert "\x1b[" in terminal.rendered(monitoring(), 80, colours=True)
-    assert "\x1b[" not in terminal.rendered(monitoring(), 80)
+    assert "\x1b[" in terminal.rendered(busy(), 80, colours=True)
+    assert "\x1b[" not in terminal.rendered(busy(), 80)
 
 
 def test_a_reader_who_has_seen_enough_is_no_alarm(schema_only: Database) -> None:
@@ -345,90 +309,6 @@ def test_a_reader_who_has_seen_enough_is_no_alarm(schema_only: Database) -> None
     assert "Seuil dépassé" in Path("alarms").read_text(encoding="utf-8")
 
 
-class Links(HTMLParser):
-    """Collects what a page would load, and its tags."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.tags: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.loaded += [str(value) for name, value in attrs if name in {"src", "href", "srcset", "data"}]
-
-
-def test_the_page_stands_alone() -> None:
-    text = page(monitoring(message="<script>alert(1)</script>"), ["Seuil dépassé : <b>"])
-    links = Links()
-    links.feed(text)
-    assert links.loaded == []
-    assert "script" not in links.tags
-    assert "b>" not in text.split('role="alert">')[1].partition("</p>")[0]
-    assert links.tags.count("svg") == 3
-    assert not re.search(r"url\(|@import", text)
-
-
-def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    return subprocess.run(
-        [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", *arguments],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-
-
-PROBE = """
-<iframe id="frame" style="width: {width}px; height: 900px"></iframe>
-<script>
-const frame = document.getElementById("frame");
-frame.onload = () => {{
-  const page = frame.contentDocument, style = (element) => frame.contentWindow.getComputedStyle(element);
-  document.body.dataset.seen = JSON.stringify({{
-    title: page.title, lang: page.documentElement.lang, tables: page.querySelectorAll("table").length,
-    bars: [...page.querySelectorAll("svg rect.rect")].filter((bar) => bar.getBoundingClientRect().height > 1).length,
-    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
-    cut: [...page.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth + 1).length,
-    columns: new Set([...page.querySelectorAll("section")].map((box) => box.getBoundingClientRect().left)).size,
-    smallest: Math.min(...[...page.querySelectorAll("td")].map((cell) => parseFloat(style(cell).fontSize))),
-    paper: style(page.body).backgroundColor,
-    ink: style(page.body).color,
-  }});
-}};
-frame.srcdoc = {page};
-</script>
-"""
-
-
-@pytest.mark.parametrize(("width", "columns"), [(375, 1), (1100, 2)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_in_a_browser(schema_only: Database, tmp_path: Path, width: int, columns: int, scheme: str) -> None:
-    for number in range(7):
-        log(schema_only, "payment_logs", "success", f"{TODAY} - interval '{number} days'", number + 1, amount=1_000_000)
-    log(schema_only, "payment_logs", "failed", status_message="Solde insuffisant du payeur")
-    result = monitor(schema_only, "--html", str(tmp_path / "page.html"))
-    assert result.returncode == 0, result.stderr
-    text = json.dumps((tmp_path / "page.html").read_text(encoding="utf-8")).replace("</", "<\\/")
-    (tmp_path / "probe.html").write_text(
-        f"<meta charset=utf-8>{PROBE.format(width=width, page=text)}", encoding="utf-8"
-    )
-    dom = chromium(
-        f"--user-data-dir={tmp_path}/profile", f"--window-size={width + 100},1000", "--virtual-time-budget=5000",
-        f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--dump-dom",
-        (tmp_path / "probe.html").as_uri(),
-    ).stdout  # fmt: skip
-    seen: dict[str, Any] = json.loads(re.search(r'data-seen="([^"]*)"', dom)[1].replace("&quot;", '"'))  # type: ignore[index]
-    assert (seen["title"], seen["lang"], seen["tables"]) == ("InTouch : surveillance", "fr", 5)
-    assert seen["bars"] == 8, "seven days of successes, one failure"
-    assert (seen["overflow"], seen["cut"]) == (0, 0), "nothing to scroll sideways"
-    assert seen["columns"] == columns
-    assert seen["smallest"] >= 11
-    light = sum(map(int, re.findall(r"\d+", seen["paper"])[:3])) > sum(map(int, re.findall(r"\d+", seen["ink"])[:3]))
-    assert light == (scheme == "light")
-
-
 def test_a_page_that_cannot_be_written(schema_only: Database, tmp_path: Path) -> None:
     result = monitor(schema_only, "--html", str(tmp_path / "nowhere" / "page.html"))
     assert result.returncode == 2
@@ -437,5 +317,101 @@ def test_a_page_that_cannot_be_written(schema_only: Database, tmp_path: Path) ->
 
 
 def test_alarms_name_the_number_and_the_threshold() -> None:
-    assert alarms(monitoring(), 5, 10) == ["Seuil dépassé : 1 200 000 000 FCFA sur 30 jours, plus que 10 FCFA."
-                                           .replace("1 200 000 000", "1\u202f200\u202f000\u202f000")]  # fmt: skip
+    (alarm,) = alarms(busy(), 5, 10)
+    assert alarm.message == "Seuil dépassé : 1 200 000 000 FCFA sur 30 jours, plus que 10 FCFA.".replace(
+        "1 200 000 000", "1\u202f200\u202f000\u202f000"
+    )
+
+
+def test_an_operator_that_fails_alone_is_an_alarm() -> None:
+    """MTN fails; the three others hide it in the rate of all payments."""
+    (alarm,) = alarms(plausible(), 20, None)
+    assert (alarm.subject, alarm.method) == ("failure_rate", "mtn_money")
+    assert "41,86\N{NO-BREAK SPACE}% des paiements MTN Money échouent" in alarm.message
+    assert alarms(plausible(), 20, None, min_payments=43) == [alarm]
+    assert alarms(plausible(), 20, None, min_payments=44) == []
+
+
+def test_payments_by_operator_cancelled_and_under_way(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "failed", number=3, payment_method="mtn_money")
+    log(schema_only, "payment_logs", "cancelled", payment_method="mtn_money")
+    log(schema_only, "payment_logs", "success", f"{TODAY} - interval '2 days'", 2, payment_method="orange_money")
+    log(schema_only, "payment_logs", "pending", provider="other")
+    result = monitor(schema_only, "--json")
+    document = json.loads(result.stdout)
+    operators = {operator["key"]: operator for operator in document["operators"]}
+    assert list(operators) == ["orange_money", "mtn_money", "moov_money", "wave"]
+    mtn = operators["mtn_money"]
+    assert (mtn["total"], mtn["failed"], mtn["cancelled"], mtn["amount"]) == (4, 3, 1, 4000)
+    assert mtn["failure_rate"] == {"total": 4, "failed": 3, "percent": 75}
+    assert operators["orange_money"]["failure_rate"] == {"total": 0, "failed": 0, "percent": None}
+    assert (operators["orange_money"]["succeeded"], operators["wave"]["total"]) == (2, 0)
+    assert document["services"][0]["days"][0]["cancelled"] == 1
+    shown = monitor(schema_only, COLUMNS="120").stdout
+    assert re.search(r"^MTN Money +4 +3 +1 +75,0\s% +75,0\s% \(3/4\) +4\s000$", shown, re.MULTILINE)
+    today = next(line for line in shown.splitlines() if re.match(r"\d\d/\d\d +4 ", line))
+    assert today.count("▓") > 2 * today.count("▒") > 0
+    assert "░" not in today, "cancelled is not under way"
+
+
+def test_rows_of_the_future_count_nowhere_and_are_named(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "failed", "now() + interval '2 hours'", 2)
+    log(schema_only, "payment_logs", "success", "now() + interval '400 days'")
+    log(schema_only, "sms_logs", "sent", "now() + interval '2 hours'")
+    result = monitor(schema_only, "--json", "--max-failure-rate", "0", "--max-cost", "0")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert {day["total"] for service in document["services"] for day in service["days"]} == {0}
+    assert [service["future"] for service in document["services"]] == [3, 1, 0]
+    assert (document["failures"], document["failure_rate"]["total"]) == ([], 0)
+    assert {cost["fcfa"] for cost in document["costs"]} == {0}
+    assert "payment_logs : 3 de ses lignes sont datées dans le futur" in " ".join(monitor(schema_only).stdout.split())
+
+
+def test_json_has_time_zones_and_says_whether_intouch_is_on(activated: Database) -> None:
+    activated.execute(f"alter database {activated.name} set timezone = 'Asia/Tokyo'")
+    log(activated, "sms_logs", "failed", status_message="refusé")
+    document = json.loads(monitor(activated, "--json").stdout)
+    times = [document["at"], document["intouch"]["since"], document["failures"][0]["at"]]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", time) for time in times), times
+    assert document["time_zone"] == "Africa/Abidjan"
+    intouch = document["intouch"]
+    assert (intouch["operational"], intouch["environment"], len(intouch["services"])) == (True, "production", 7)
+    assert [service["key"] for service in document["services"]] == ["payment", "sms", "whatsapp"]
+    assert [cost["key"] for cost in document["costs"]] == ["payment", "sms"]
+    activated.execute("update feature_flags set description = 'x'")
+    assert json.loads(monitor(activated, "--json").stdout)["intouch"]["since"] == intouch["since"]
+    activated.execute("update feature_flags set rollout_percentage = 10 where key = 'wave_payment'")
+    assert json.loads(monitor(activated, "--json").stdout)["intouch"]["since"] > intouch["since"]
+
+
+def test_each_operators_rate_adds_up_to_the_views(schema_only: Database) -> None:
+    log(schema_only, "payment_logs", "failed", number=2, payment_method="mtn_money")
+    log(schema_only, "payment_logs", "success", "now() - interval '23 hours'", 5)
+    log(schema_only, "payment_logs", "failed", "now() - interval '25 hours'", 5)
+    with make_engine(schema_only.url).connect() as connection:
+        rates = failure_rates(connection)
+    assert (rates["mtn_money"].failed, rates["wave"].failed) == (2, 0)
+    view = schema_only.rows("select total_payments, failed_payments, failure_rate from intouch_failure_rate")[0]
+    assert (rates[None].total, rates[None].failed, round(Decimal(rates[None].percent or 0), 2)) == view
+
+
+def test_a_role_that_may_read_the_logs_alone(schema_only: Database, tmp_path: Path) -> None:
+    role = f"watcher_{schema_only.name}"
+    schema_only.execute(
+        f"create role {role} bypassrls;"
+        f" grant select on payment_logs, sms_logs, whatsapp_logs, intouch_costs, intouch_prices to {role};"
+        f" grant usage on schema montoit to {role}; grant execute on all functions in schema montoit to {role}"
+    )
+    log(schema_only, "payment_logs", "failed")
+    try:
+        with make_engine(schema_only.url).connect() as connection:
+            connection.exec_driver_sql(f"set role {role}")
+            figures = read(connection)
+    finally:
+        schema_only.execute(f"drop owned by {role}; drop role {role}")
+    assert (figures.intouch, figures.failure_rate.failed) == (None, 1)
+    assert "ne peut pas lire" in terminal.rendered(figures, 80)
+    assert "ne peut pas lire" in page(figures)
+    write_metrics(figures, tmp_path / "montoit.prom")
+    assert "montoit_intouch_operational" not in (tmp_path / "montoit.prom").read_text()

@@ -64,7 +64,7 @@ def recorded(database: Database) -> str:
 
 
 def without_dates(session: str) -> str:
-    return re.sub(r"\d\d/\d\d(/\d\d)?( \d\d:\d\d)?", "JJ/MM", session)
+    return re.sub(r"\d\d/\d\d(/(\d\d){1,2})?( (à )?\d\d:\d\d)?", "JJ/MM", session)
 
 
 def test_the_session_file_is_fresh(activated: Database, request: pytest.FixtureRequest) -> None:

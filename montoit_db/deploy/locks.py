@@ -51,10 +51,11 @@ def exclusive(engine: Engine, patience: float) -> Iterator[Connection]:
         time.sleep(_PAUSE)
 
 
-def take_lock(connection: Connection, patience: float) -> None:
+def take_lock(connection: Connection, patience: float, done: str = "rien n'a été modifié") -> None:
     """Hold the deployments' lock until the end of the connection's transaction, which starts here.
 
     For commands of one transaction: a pool of one connection serves them, too. What they decide by is read after this.
+    `done` is what a refusal says, in French, of what the command has done so far.
 
     Raises:
         RefusedError: another deployment is still at work after `patience` seconds.
@@ -66,13 +67,13 @@ def take_lock(connection: Connection, patience: float) -> None:
         other = lock_holder(connection) or "il vient de finir"
         connection.rollback()
         if time.monotonic() > deadline:
-            raise RefusedError(_busy(other, patience))
+            raise RefusedError(_busy(other, patience, done))
         time.sleep(_PAUSE)
 
 
-def _busy(other: str, patience: float) -> str:
+def _busy(other: str, patience: float, done: str = "rien n'a été modifié") -> str:
     return (
-        f"Un autre déploiement est en cours ({other}) ; rien n'a été modifié. Attendez sa fin, "
+        f"Un autre déploiement est en cours ({other}) ; {done}. Attendez sa fin, "
         f"ou augmentez MONTOIT_DEPLOY_TIMEOUT ({patience:g} s)."
     )
 

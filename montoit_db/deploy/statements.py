@@ -11,6 +11,7 @@ import psycopg
 from alembic import context
 from sqlalchemy.exc import DBAPIError
 
+from montoit_db.deploy.indexes import watched
 from montoit_db.errors import MontoitError, SettingsError
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ def run_alone(query: str) -> None:
         if has_session:
             run("set search_path = ''; set statement_timeout = 0; set lock_timeout = '60s';")
         try:
-            for statement in statements:
-                run(statement)
+            with watched(context.get_bind().engine):
+                for statement in statements:
+                    run(statement)
         finally:
             if has_session and not raw.closed:
                 run("reset search_path; reset statement_timeout; reset lock_timeout;")

@@ -102,6 +102,7 @@ _NAMES = {
     "is_enabled": "actif", "is_active": "actif", "is_administrator": "administrateur", "rollout_percentage": "part",
     "credentials_status": "credentials", "services": "services", "environment": "environnement", "changed": "changés",
     "value": "valeur", "store": "lieu", "expires_at": "fin", "allowed_roles": "rôles", "endpoint": "adresse",
+    "rows": "lignes", "deleted": "supprimées",
 }  # fmt: skip
 _WORDS = {None: DASH, True: "oui", False: "non", "changed": "changée"}
 _LONGEST_WHO, _LONGEST_WHAT = 13, 46

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from montoit_db.flags.guard import Guard
     from montoit_db.settings import DeploymentSettings
 
 
@@ -152,11 +153,20 @@ _COUNT_CHANGED = (
 _RECORD = "insert into montoit.trail (subject, before, after) values ('rollout', %(before)s, %(after)s)"
 
 
-def apply(connection: Connection, changes: Sequence[Change], reason: str, settings: DeploymentSettings) -> None:
+def apply(
+    connection: Connection,
+    changes: Sequence[Change],
+    reason: str,
+    settings: DeploymentSettings,
+    guard: Guard | None = None,
+) -> None:
     """Carry out a plan in one transaction, and commit; the history and the trail keep `reason` and who ordered it.
 
+    A guard judges once more, and its figures are part of the reason.
+
     Raises:
-        RefusedError: a flag has changed since the plan, somebody holds a lock on it, or a trigger undid the change.
+        RefusedError: a flag has changed since the plan, somebody holds a lock on it, or a trigger undid the change; or
+            the guard objects.
 
     """
     before = {change.key: change.before for change in changes if change.is_needed}
@@ -166,6 +176,8 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     values = {"keys": list(before), "share": changes[0].after}
     try:
         take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
+        if guard is not None:
+            reason = f"{reason} ({guard.decide(connection, [change.key for change in changes])})"
         connection.exec_driver_sql(
             "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
             {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},

@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 
 class Service(NamedTuple):
-    """A feature flag that switches one InTouch service; `label` is the name that operators read."""
+    """A feature flag that switches one InTouch service; `label` is the name that operators read.
+
+    `payment_method` is what `payment_logs` calls the payments that only this flag lets through.
+    """
 
     key: str
     label: str
+    payment_method: str | None = None
 
 
 class Credential(NamedTuple):
@@ -23,10 +27,10 @@ class Credential(NamedTuple):
 
 SERVICES = (
     Service("intouch_payment", "Paiements InTouch"),
-    Service("orange_money", "Orange Money"),
-    Service("mtn_money", "MTN Money"),
-    Service("moov_money", "Moov Money"),
-    Service("wave_payment", "Wave"),
+    Service("orange_money", "Orange Money", "orange_money"),
+    Service("mtn_money", "MTN Money", "mtn_money"),
+    Service("moov_money", "Moov Money", "moov_money"),
+    Service("wave_payment", "Wave", "wave"),
     Service("sms_notifications", "SMS InTouch"),
     Service("whatsapp_notifications", "WhatsApp InTouch"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,18 +11,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from montoit_db.display import number, percent
-from montoit_db.monitoring.read import columns
+from montoit_db.display import DASH, number, shortened
+from montoit_db.monitoring.read import UNREADABLE, notices, periods, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
-    from montoit_db.monitoring.read import Day, Monitoring, Service
+    from montoit_db.monitoring.read import Counts, Failure, Monitoring, Service
 
 NARROW = 60  # columns; on a narrower terminal there is no room for bars
-_SUCCEEDED, _FAILED, _UNDER_WAY = "█", "▓", "░"
+_WIDE = 100  # columns; on a narrower terminal bars alone show what was cancelled
+_LONGEST = 300  # characters of InTouch's words
+_SUCCEEDED, _FAILED, _CANCELLED, _UNDER_WAY = "█", "▓", "▒", "░"
 
 
 def rendered(monitoring: Monitoring, width: int | None = None, *, colours: bool = False) -> str:
@@ -31,39 +34,55 @@ def rendered(monitoring: Monitoring, width: int | None = None, *, colours: bool 
     console = Console(
         file=out, width=width, markup=False, emoji=False, highlight=False, force_terminal=colours, legacy_windows=False
     )
-    for block in _blocks(monitoring, narrow=console.width < NARROW):
+    for block in _blocks(monitoring, width=console.width):
         console.print(block, "", sep="\n")
     return out.getvalue().rstrip()
 
 
 class _Bar:
-    """A bar of one day, as long as its share of the busiest day: succeeded, failed, under way."""
+    """A bar, as long as its share of the busiest period: succeeded, failed, cancelled, under way."""
 
-    def __init__(self, day: Day, most: int) -> None:
-        self._day = day
+    def __init__(self, counts: Counts, most: int) -> None:
+        self._counts = counts
         self._most = most
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        day = self._day
-        cells = round(options.max_width * day.total / self._most) if self._most else 0
-        failed = min(cells, max(round(cells * day.failed / day.total), day.failed > 0)) if cells else 0
-        succeeded = min(cells - failed, round(cells * day.succeeded / day.total)) if cells else 0
+        counts = self._counts
+        cells = round(options.max_width * counts.total / self._most) if self._most else 0
+        least = min(cells, counts.failed, 1)  # what failed is seen, however little it is
+        succeeded, failed, cancelled = (
+            round(cells * some / counts.total) if cells else 0
+            for some in accumulate((counts.succeeded, counts.failed, counts.cancelled))
+        )
+        succeeded = min(succeeded, cells - least)
+        failed = max(failed, succeeded + least)
+        cancelled = max(failed, cancelled)
         yield Text.assemble(
             (_SUCCEEDED * succeeded, "green"),
-            (_FAILED * failed, "red"),
-            (_UNDER_WAY * (cells - succeeded - failed), "dim"),
+            (_FAILED * (failed - succeeded), "red"),
+            (_CANCELLED * (cancelled - failed), "yellow"),
+            (_UNDER_WAY * (cells - cancelled), "dim"),
         )
 
 
-def _blocks(monitoring: Monitoring, *, narrow: bool) -> Iterator[RenderableType]:
+def _blocks(monitoring: Monitoring, *, width: int) -> Iterator[RenderableType]:
+    narrow = width < NARROW
+    yield f"InTouch : {monitoring.intouch or UNREADABLE}"
     for service in monitoring.services:
-        yield _service(service, narrow=narrow)
+        yield _service(service, width=width)
     if not narrow:
-        yield f"{_SUCCEEDED} réussis  {_FAILED} échoués  {_UNDER_WAY} en cours"
+        yield f"{_SUCCEEDED} réussis  {_FAILED} échoués  {_CANCELLED} annulés  {_UNDER_WAY} en cours"
+    yield _operators(monitoring, narrow=narrow)
     yield _costs(monitoring, narrow=narrow)
-    rate = monitoring.failure_rate
-    yield f"Échec des paiements, 24 heures : {percent(rate.percent)} ({number(rate.failed)} sur {number(rate.total)})"
-    yield _failures(monitoring, narrow=narrow) if monitoring.failures else "Aucun échec sur la période."
+    day = monitoring.failure_rate
+    yield f"Échec des paiements, 24 heures : {rate(day)} ({number(day.failed)} sur {number(day.total)})"
+    for service in monitoring.services:
+        failures = [failure for failure in monitoring.failures if failure.key == service.key]
+        if failures:
+            yield _failures(f"Derniers échecs : {service.label}", failures, narrow=narrow)
+    if not monitoring.failures:
+        yield "Aucun échec sur la période."
+    yield from notices(monitoring)
 
 
 def _table(title: str, *, show_footer: bool = False, expand: bool = False) -> Table:
@@ -80,20 +99,57 @@ def _table(title: str, *, show_footer: bool = False, expand: bool = False) -> Ta
     )
 
 
-def _service(service: Service, *, narrow: bool) -> Table:
-    left_out = {"Réussis", "Échec"} if narrow else set()
-    shown = [column for column in columns(service) if column.header not in left_out]
-    table = _table(service.label, show_footer=True, expand=not narrow)
-    for header, total, _ in shown:
-        table.add_column(header, total, justify="left" if header == "Jour" else "right", no_wrap=True)
-    if narrow:
-        bars: list[list[RenderableType]] = [[] for _ in service.days]
-    else:
+def _service(service: Service, *, width: int) -> Table:
+    header, lines = periods(service)
+    total = service.all_days
+    table = _table(service.label, show_footer=True, expand=width >= NARROW)
+    table.add_column(header, "Total", no_wrap=True)
+    columns = [
+        ("Nombre", number(total.total), [number(line.counts.total) for line in lines]),
+        ("Réussis", number(total.succeeded), [number(line.counts.succeeded) for line in lines]),
+        ("Échoués", number(total.failed), [number(line.counts.failed) for line in lines]),
+        ("Annulés", number(total.cancelled), [number(line.counts.cancelled) for line in lines]),
+        ("Échec", rate(total), [rate(line.counts) if line.counts.total else DASH for line in lines]),
+        ("FCFA", number(total.amount), [number(line.counts.amount) for line in lines]),
+    ]
+    has_room = width >= NARROW
+    is_shown = {
+        "Réussis": has_room,
+        "Échec": has_room,
+        "Annulés": width >= _WIDE and total.cancelled > 0,
+        "FCFA": total.amount is not None,
+    }
+    cells = []
+    for name, foot, column in columns:
+        if is_shown.get(name, True):
+            table.add_column(name, foot, justify="right", no_wrap=True)
+            cells.append(column)
+    bars: list[list[RenderableType]] = [[] for _ in lines]
+    if has_room:
         table.add_column("", ratio=1)
-        most = max((day.total for day in service.days), default=0)
-        bars = [[_Bar(day, most)] for day in service.days]
-    for row, bar in zip(zip(*(column.cells for column in shown), strict=True), bars, strict=True):
-        table.add_row(*row, *bar)
+        most = max((line.counts.total for line in lines), default=0)
+        bars = [[_Bar(line.counts, most)] for line in lines]
+    for line, *row, bar in zip(lines, *cells, bars, strict=True):
+        table.add_row(line.name, *row, *bar)
+    return table
+
+
+def _operators(monitoring: Monitoring, *, narrow: bool) -> Table:
+    table = _table("Paiements par opérateur")
+    table.add_column("Opérateur", no_wrap=True)
+    for header in (
+        ("Nombre", "Échoués", "Échec") if narrow else ("Nombre", "Échoués", "Annulés", "Échec", "24 heures", "FCFA")
+    ):
+        table.add_column(header, justify="right", no_wrap=True)
+    for operator in monitoring.operators:
+        day = operator.failure_rate
+        counts = [number(operator.total), number(operator.failed)]
+        failing = rate(operator) if operator.total else DASH
+        if narrow:
+            table.add_row(operator.label, *counts, failing)
+        else:
+            latest = f"{rate(day)} ({number(day.failed)}/{number(day.total)})" if day.total else DASH
+            table.add_row(operator.label, *counts, number(operator.cancelled), failing, latest, number(operator.amount))
     return table
 
 
@@ -110,13 +166,15 @@ def _costs(monitoring: Monitoring, *, narrow: bool) -> Table:
     return table
 
 
-def _failures(monitoring: Monitoring, *, narrow: bool) -> Table:
-    table = _table("Derniers échecs", expand=True)
-    for header in ("Quand", "Service") if narrow else ("Quand", "Service", "Numéro", "Code"):
+def _failures(title: str, failures: list[Failure], *, narrow: bool) -> Table:
+    table = _table(title, expand=True)
+    with_method = any(failure.method for failure in failures)
+    headers = [] if narrow else [*(["Opérateur"] if with_method else []), "Numéro", "Code"]
+    for header in ("Quand", *headers):
         table.add_column(header, no_wrap=True)
     table.add_column("Message", ratio=1)
-    for failure in monitoring.failures:
+    for failure in failures:
         code = "" if failure.status_code is None else str(failure.status_code)
-        details = () if narrow else (failure.phone_number, code)
-        table.add_row(f"{failure.at:%d/%m %H:%M}", failure.service, *details, failure.message)
+        details = [] if narrow else [*([failure.method or ""] if with_method else []), failure.phone_number, code]
+        table.add_row(f"{failure.at:%d/%m %H:%M}", *details, shortened(failure.message, _LONGEST))
     return table

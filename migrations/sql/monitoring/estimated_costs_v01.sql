@@ -16,10 +16,10 @@ begin
     return query
     select 'Paiements', count(*), coalesce(sum(amount), 0) * commission / 100, 'Commission'
     from public.payment_logs
-    where provider = 'intouch' and status = 'success' and created_at >= now() - interval '30 days';
+    where provider = 'intouch' and status = 'success' and created_at between now() - interval '30 days' and now();
     return query
     select 'SMS', count(*), count(*) * sms_price, 'Forfait'
     from public.sms_logs
-    where provider = 'intouch' and status in ('sent', 'delivered') and created_at >= now() - interval '30 days';
+    where provider = 'intouch' and status in ('sent', 'delivered') and created_at between now() - interval '30 days' and now();
 end;
 $$;

@@ -1,8 +1,9 @@
 -- A log day by day (Abidjan's time) over the last `days` days, today included, the newest first; a day without traffic has
--- zeros. A message that was delivered or read was also sent. Runs as the caller, who sees what the policies let through.
+-- zeros. A message that was delivered or read was also sent. A row that is dated in the future counts on no day. Runs as
+-- the caller, who sees what the policies let through.
 -- Reads a range of the index for each day, which costs less than computing a date from each row and grouping by it.
 create or replace function montoit.intouch_daily(log text, days integer)
-returns table (date date, total bigint, succeeded bigint, failed bigint, amount bigint)
+returns table (date date, total bigint, succeeded bigint, failed bigint, cancelled bigint, amount bigint)
 language plpgsql
 stable
 set search_path = ''
@@ -24,11 +25,13 @@ begin
                 count(*),
                 count(*) filter (where status = any ($3)),
                 count(*) filter (where status = 'failed'),
+                count(*) filter (where status = 'cancelled'),
                 %s
             from public.%I
             where provider = 'intouch'
               and created_at >= day at time zone 'Africa/Abidjan'
               and created_at < (day + interval '1 day') at time zone 'Africa/Abidjan'
+              and created_at <= now()
         ) as log
         order by day desc
         $query$,

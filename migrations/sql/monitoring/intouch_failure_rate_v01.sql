@@ -5,5 +5,5 @@ select
     count(*) filter (where status = 'failed') as failed_payments,
     round(count(*) filter (where status = 'failed') * 100.0 / nullif(count(*), 0), 2) as failure_rate
 from public.payment_logs
-where provider = 'intouch' and created_at >= now() - interval '24 hours'
+where provider = 'intouch' and created_at between now() - interval '24 hours' and now()
 having (select montoit.sees_everything());

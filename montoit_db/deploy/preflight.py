@@ -8,7 +8,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, locks
+from montoit_db.deploy import adoption, drift, locks
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials
@@ -107,6 +107,8 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
+    if state.revisions:
+        yield from _drift(connection)
     yield from _others(connection)
     if intouch is not None and state.environment == intouch.environment:
         differing = credentials.differing(connection, intouch)
@@ -322,6 +324,22 @@ def _revisions(state: InTouchState) -> Finding:
         return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
+
+
+def _drift(connection: Connection) -> Iterator[Finding]:
+    """Say what differs from what the deployments made."""
+    differences = drift.differences(connection)
+    if differences is None:
+        yield Finding(
+            "Dérive",
+            "warning",
+            "aucun déploiement n'a laissé d'empreinte dans cette base (alembic stamp, ou copie sans les données ?)",
+            "Ce qui a été modifié à la main ne peut pas être reconnu. Comparez avec docs/schema.sql.",
+        )
+    elif not differences:
+        yield Finding("Dérive", "ok", "tout ce que les déploiements ont fait est intact")
+    for message, remedy, is_problem in differences or ():
+        yield Finding("Dérive", "problem" if is_problem else "warning", message, remedy)
 
 
 def _others(connection: Connection) -> Iterator[Finding]:

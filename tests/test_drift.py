@@ -255,8 +255,9 @@ def test_an_upgrade_of_postgresql_is_no_drift(templates: Templates) -> None:
 
 
 def restore(database: Database, dump: str) -> None:
-    # A parameter that Debian's PostgreSQL 15.20 gives to columns, and that other servers do not know.
-    known = "\n".join(line for line in dump.splitlines() if "SET (pg_attver=" not in line)
+    # What other servers do not know: a parameter that Debian's PostgreSQL 15.20 gives to columns, and a setting of 17.
+    unknown = ("SET (pg_attver=", "SET transaction_timeout")
+    known = "\n".join(line for line in dump.splitlines() if not any(word in line for word in unknown))
     result = subprocess.run(
         [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database.address],
         input=known, text=True, check=False, capture_output=True,

@@ -1,4 +1,4 @@
-"""docs/scaling/citus.sql, on a real Citus: the coordinator that a variable names, else a container with a single node."""
+"""docs/scaling/citus.sql, on a real Citus: the coordinator that a variable names, else a container of a single node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.servers import container, docker_answers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A database for this test alone, on a coordinator that knows its workers: create extension citus; select citus_add_node(…).
+# A database for this test alone, on a coordinator that knows its workers (citus_add_node).
 VARIABLE = "MONTOIT_TEST_CITUS_URL"
 NAMED = os.environ.get(VARIABLE)  # while it is there: tests hide the developer's own variables
 IMAGE = "citusdata/citus:13.2"
@@ -27,7 +27,8 @@ insert into payment_logs (amount, payment_method, partner_transaction_id, status
 select 1000, 'wave', 'p' || i, case when i % 20 = 0 then 'failed' else 'success' end, now() - i * interval '10 minutes'
 from generate_series(1, 2000) as i;
 insert into sms_logs (phone_number, message, partner_transaction_id, status, created_at)
-select '+2250701020304', 'm', 's' || i, case when i % 10 = 0 then 'failed' else 'sent' end, now() - i * interval '10 minutes'
+select '+2250701020304', 'm', 's' || i, case when i % 10 = 0 then 'failed' else 'sent' end,
+    now() - i * interval '10 minutes'
 from generate_series(1, 2000) as i;
 """
 VIEWS = ("intouch_payments_daily", "intouch_sms_daily", "intouch_whatsapp_daily", "intouch_costs")
@@ -51,8 +52,8 @@ def test_the_logs_are_distributed_and_the_views_answer_as_before(citus: Database
     citus.execute(ROWS)
     figures = [citus.rows(f"select * from {view}") for view in VIEWS]
     result = subprocess.run(
-        [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--dbname", citus.address,
-         "--file", ROOT / "docs" / "scaling" / "citus.sql"],
+        [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction",
+         "--dbname", citus.address, "--file", ROOT / "docs" / "scaling" / "citus.sql"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from benchmarks.commands import BARE_STATEMENTS
 from tests.support.checkout import ROOT
 
 if TYPE_CHECKING:
@@ -153,6 +154,24 @@ def test_tests_and_benchmarks_share_what_is_in_support_and_nothing_else() -> Non
 def test_a_revision_imports_little_of_us(path: Path) -> None:
     ours = {found.module for found in imports_of(path) if found.module.split(".")[0] == "montoit_db"}
     assert ours <= REVISIONS_MAY_IMPORT
+
+
+def test_the_benchmarks_bare_project_has_what_revisions_import() -> None:
+    """Without it the benchmark that bounds the package's cost does not start."""
+    bare = ast.parse(BARE_STATEMENTS)
+    has = {node.name for node in bare.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    has |= {
+        name.id
+        for node in bare.body
+        if isinstance(node, ast.Assign)
+        for name in node.targets
+        if isinstance(name, ast.Name)
+    }
+    for path in (ROOT / "migrations" / "versions").glob("*.py"):
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        assert {
+            name.name for node in imports if (node.module or "").startswith("montoit_db") for name in node.names
+        } <= has
 
 
 def test_imports_inside_functions_have_a_reason() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.checkout import BIN, ROOT
 from tests.support.database import Database, pg_dump
+from tests.support.forks import MAIN, run_fork
 from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run one of our commands as a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    everything = {**inherited, "PYTHONUTF8": "1", **environment}
+    if command[0] in MAIN and stdout == subprocess.PIPE and not {"PYTHONIOENCODING"} & environment.keys():
+        return subprocess.CompletedProcess(command, *run_fork(command, everything))
     return subprocess.run(
         [shutil.which(command[0], path=f"{BIN}:/bin") or command[0], *command[1:]],
-        env={**inherited, "PYTHONUTF8": "1", **environment},
+        env=everything,
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,

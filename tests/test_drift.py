@@ -137,6 +137,24 @@ def test_each_change_is_named_with_its_level(deployed: Database) -> None:
         assert found_after(deployed, statement) == [expected], statement
 
 
+def test_every_object_of_ours_is_watched(activated: Database) -> None:
+    """On a fresh database all that lies in the two schemas is ours."""
+    objects = {
+        name
+        for (name,) in activated.rows("""
+            select format('%I.%I', relnamespace::regnamespace, relname) from pg_class
+            where relnamespace in ('public'::regnamespace, 'montoit'::regnamespace) and relkind in ('r', 'v', 'S')
+            union all
+            select format('%I.%I(%s)', pronamespace::regnamespace, proname, pg_get_function_identity_arguments(oid))
+            from pg_proc where pronamespace in ('public'::regnamespace, 'montoit'::regnamespace)
+        """)
+    }
+    owned = activated.rows(
+        "select relation from montoit.released_objects where kind = 'owner' and fingerprint is not null"
+    )
+    assert {relation for (relation,) in owned} == objects
+
+
 def test_additions_of_the_owner_are_no_drift(deployed: Database) -> None:
     additions = """
         create role montoit_reporting;

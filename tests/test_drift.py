@@ -243,6 +243,13 @@ def test_a_database_without_a_record_says_so(database_at: Callable[[str], Databa
     assert [finding["level"] for finding in findings["Dérive"]] == ["warning"]
 
 
+def test_a_record_of_a_stranger_is_not_read(schema_only: Database) -> None:
+    with make_engine(schema_only.url).connect() as connection:
+        connection.exec_driver_sql("create role montoit_stranger; alter view montoit.objects owner to montoit_stranger")
+        connection.exec_driver_sql("set local search_path = ''")
+        assert drift.differences(connection) is None
+
+
 def test_an_upgrade_of_postgresql_is_no_drift(templates: Templates) -> None:
     """Dumped on PostgreSQL 15, restored here: with the owners as they were, and all owned by another role."""
     if not DEBIAN_15.exists():

@@ -58,7 +58,7 @@ class Difference(NamedTuple):
 
 
 def differences(connection: Connection) -> list[Difference] | None:
-    """Return what is different from what deployments made, object by object; None if nothing was recorded here.
+    """Return what is different from what deployments made, object by object; None if there is no record that we trust.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the record cannot be read.
@@ -71,11 +71,14 @@ def differences(connection: Connection) -> list[Difference] | None:
     return [*_described(connection)]
 
 
-# Read only as a table and a view of a role whose code this one runs anyway.
+# Read only if it belongs to this role, a superuser, or the database's owner: anybody else's view would run their code.
 _IS_OURS = """
-select count(*) = 2 from pg_class
-where oid in (to_regclass('montoit.released_objects'), to_regclass('montoit.objects'))
-  and (pg_has_role(relowner, 'usage') or (select rolsuper from pg_roles where oid = relowner))
+select count(*) = 2
+from pg_class
+join pg_roles as owner on owner.oid = relowner
+where pg_class.oid in (to_regclass('montoit.released_objects'), to_regclass('montoit.objects'))
+  and (owner.rolsuper or rolname = current_user
+       or relowner = (select datdba from pg_database where datname = current_database()))
 """
 _IS_RECORDED = "select exists (select from montoit.released_objects where fingerprint is not null)"
 

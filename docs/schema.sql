@@ -713,16 +713,19 @@ end;
 $$;
 
 CREATE FUNCTION montoit.record_objects(stage text) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
     SET jit TO 'off'
     AS $$
+#variable_conflict use_column
+begin
     with present as materialized (
         select kind, relation, name, definition, fingerprint, concat_ws(' ', fingerprint, version) as state from montoit.objects
     ),
     missing as (
         update montoit.released_objects set before = null
-        where stage = 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
+        where record_objects.stage = 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
     ),
     gone as (
         delete from montoit.released_objects
@@ -753,6 +756,7 @@ CREATE FUNCTION montoit.record_objects(stage text) RETURNS void
     on conflict (kind, relation, name) do update
     set definition = excluded.definition, fingerprint = excluded.fingerprint, before = excluded.before
     where (released.fingerprint, released.before) is distinct from (excluded.fingerprint, excluded.before);
+end;
 $$;
 
 CREATE FUNCTION montoit.refuse_to_lose_rows() RETURNS void
@@ -1704,7 +1708,7 @@ COMMENT ON COLUMN montoit.released_objects.definition IS 'The statement that mak
 
 COMMENT ON COLUMN montoit.released_objects.fingerprint IS 'Hash of what is compared; null: no revision made it.';
 
-COMMENT ON COLUMN montoit.released_objects.before IS 'How the latest revision left the object; null: it was not there.';
+COMMENT ON COLUMN montoit.released_objects.before IS 'How a revision found the object; null: it was not there, or none runs.';
 
 CREATE TABLE public.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -14,7 +14,7 @@ from montoit_db.deploy import drift
 from tests.support.commands import Alembic, run_check
 from tests.support.database import Database, program
 from tests.support.generations import make_generation_b
-from tests.support.platforms import create_platform, create_roles
+from tests.support.platforms import OWNER, create_platform, create_roles
 from tests.support.servers import FAST, PostgresServer
 from tests.support.templates import Templates
 
@@ -273,6 +273,7 @@ def test_an_upgrade_of_postgresql_is_no_drift(templates: Templates) -> None:
         restored = templates.create("template0")
         try:
             create_roles(restored)
+            restored.execute(f"alter database {restored.name} owner to {OWNER}")
             restore(restored, dump)
             assert found_in(restored) == []
         finally:

@@ -108,7 +108,7 @@ def create_record() -> None:
         sa.Column("name", sa.Text, nullable=False, comment="Empty: there is one of its kind."),
         sa.Column("definition", sa.Text, comment="The statement that makes it; null: no revision made it."),
         sa.Column("fingerprint", sa.Text, comment="Hash of what is compared; null: no revision made it."),
-        sa.Column("before", sa.Text, comment="How the latest revision left the object; null: it was not there."),
+        sa.Column("before", sa.Text, comment="How a revision found the object; null: it was not there, or none runs."),
         sa.PrimaryKeyConstraint("kind", "relation", "name", name="released_objects_pkey"),
         comment="Objects as the revisions left them; each row was written by the revision that made the object.",
         schema="montoit",

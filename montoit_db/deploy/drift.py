@@ -29,10 +29,12 @@ def record(steps: Sequence[object], activation: str) -> None:
     for step in revisions:
         is_oldest = step.revision.down_revision is None
         if step.is_upgrade or not is_oldest:
-            step.migration_fn = _recorded(step, takes_note=step is revisions[0] and not is_oldest)
+            step.migration_fn = _recorded(
+                step, takes_note=step is revisions[0] and not is_oldest, is_last=step is revisions[-1]
+            )
 
 
-def _recorded(step: RevisionStep, *, takes_note: bool) -> Callable[..., None]:
+def _recorded(step: RevisionStep, *, takes_note: bool, is_last: bool) -> Callable[..., None]:
     """Return the function of a step, with the notes around it."""
     run_step = step.migration_fn
 
@@ -42,8 +44,16 @@ def _recorded(step: RevisionStep, *, takes_note: bool) -> Callable[..., None]:
             run("select montoit.record_objects('note');")
         run_step(**options)
         run(f"select montoit.record_objects('{'upgrade' if step.is_upgrade else 'downgrade'}');")
+        if is_last:
+            run(_FORGET_NOTES)
 
     return run_and_record
+
+
+_FORGET_NOTES = """
+delete from montoit.released_objects where fingerprint is null;
+update montoit.released_objects set before = null where before is not null;
+"""
 
 
 class Difference(NamedTuple):

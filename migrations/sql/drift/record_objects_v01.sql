@@ -5,16 +5,19 @@
 -- if it happens to change nothing.
 create or replace function montoit.record_objects(stage text)
 returns void
-language sql
+language plpgsql
 set search_path = ''
-set jit = off -- compiling would take longer than the rest
+set plan_cache_mode = force_generic_plan -- planned once for all revisions of a deployment: planning takes as long as the rest
+set jit = off
 as $$
+#variable_conflict use_column
+begin
     with present as materialized (
         select kind, relation, name, definition, fingerprint, concat_ws(' ', fingerprint, version) as state from montoit.objects
     ),
     missing as (
         update montoit.released_objects set before = null
-        where stage = 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
+        where record_objects.stage = 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
     ),
     gone as (
         delete from montoit.released_objects
@@ -45,4 +48,5 @@ as $$
     on conflict (kind, relation, name) do update
     set definition = excluded.definition, fingerprint = excluded.fingerprint, before = excluded.before
     where (released.fingerprint, released.before) is distinct from (excluded.fingerprint, excluded.before);
+end;
 $$;

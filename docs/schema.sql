@@ -343,6 +343,25 @@ begin
 end;
 $_$;
 
+CREATE FUNCTION montoit.intouch_status(word text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return case upper(btrim(word) collate "C")
+        when 'INITIATED' then 'pending'
+        when 'PENDING' then 'pending'
+        when 'PROCESSING' then 'processing'
+        when 'SUCCESS' then 'success'
+        when 'SUCCESSFUL' then 'success'
+        when 'SUCCEED' then 'success'
+        when 'FAILED' then 'failed'
+        when 'NOTFOUND' then 'failed'
+        when 'CANCELLED' then 'cancelled'
+    end;
+end;
+$$;
+
 CREATE FUNCTION montoit.is_admin() RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -2169,6 +2188,9 @@ REVOKE ALL ON FUNCTION montoit.hand_back(name text, VARIADIC functions regproced
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.intouch_status(word text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.intouch_status(word text) TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.is_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.is_admin() TO anon;

@@ -27,10 +27,11 @@ from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.display import harmless, show
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import rollout
+from montoit_db.intouch import evidence
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import summary
-from montoit_db.intouch.test_commands import test_commands
+from montoit_db.intouch.test_commands import Functions, test_commands
 from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
 
@@ -117,12 +118,27 @@ def status(*, json_output: Json = False) -> None:
 
 
 @app.command()
-def check(*, schema: SchemaOnly = False, json_output: Json = False) -> None:
+def check(
+    *,
+    schema: SchemaOnly = False,
+    intouch: Annotated[
+        bool, typer.Option("--intouch", help="Demande aussi son solde à InTouch, ce qui prouve les credentials.")
+    ] = False,
+    min_balance: Annotated[
+        str | None, typer.Option(metavar="FCFA", help="Avec --intouch : un solde plus petit est un problème.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     from montoit_db.deploy import preflight  # noqa: PLC0415
 
     with _errors():
-        findings = preflight.look(schema_only=schema)
+        if intouch and schema:
+            raise MontoitError("--intouch a besoin des credentials, que --schema laisse de côté : choisissez.")
+        if min_balance is not None and not intouch:
+            raise MontoitError("--min-balance ne vaut qu'avec --intouch.")
+        least = None if min_balance is None else int(_bounded("--min-balance", min_balance, 10**15))
+        findings = preflight.look(schema_only=schema, ask_intouch=intouch, min_balance=least)
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
@@ -225,17 +241,19 @@ def monitor(
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
         with database.connect() as connection:
             figures = monitoring.read(connection, number_of_days)
+            warnings = evidence.silence(connection)
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
-            document = page.page(figures, alarms)
+            document = page.page(figures, [*alarms, *warnings])
             try:
                 html.write_text(document, encoding="utf-8")
             except OSError as error:
                 raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
-    for line in alarms:  # before the tables, which may be long
+    for line in [*alarms, *(f"{MARKS['warning']} {warning}" for warning in warnings)]:  # before tables that may be long
         show(line, error=True)
     if json_output:
-        show(json.dumps({**asdict(figures), "alarms": alarms}, ensure_ascii=False, indent=2, default=_plain))
+        answer = {**asdict(figures), "alarms": alarms, "warnings": warnings}
+        show(json.dumps(answer, ensure_ascii=False, indent=2, default=_plain))
     else:
         show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
     raise typer.Exit(NO if alarms else 0)
@@ -279,14 +297,26 @@ def _plain(value: object) -> object:
     raise TypeError(type(value))
 
 
+_FUNCTION = "L'Edge Function déployée."
+
+
 @app.command("test-commands")
-def print_test_commands() -> None:
+def print_test_commands(
+    *,
+    payment_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().payment,
+    sms_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().sms,
+    whatsapp_function: Annotated[str, typer.Option(metavar="NOM", help=_FUNCTION)] = Functions().whatsapp,
+) -> None:
     """Affiche les commandes curl qui essaient chaque service activé."""
     with _errors():
+        functions = Functions(payment_function, sms_function, whatsapp_function)
+        for name in functions:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+                raise MontoitError("Le nom d'une Edge Function a des lettres, des chiffres, - et _ , et rien d'autre.")
         project = settings.supabase_url()
         with database.connect() as connection:
             state = read(connection)
-    commands = test_commands(state, project)
+    commands = test_commands(state, project, functions)
     if not commands:
         print("Aucun service InTouch n'est activé : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
         raise typer.Exit(NO)

@@ -57,9 +57,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the developer's own settings and `.env`."""
+    """Hide the developer's own settings, `.env`, proxy and certificates."""
     for name in list(os.environ):
-        if name.startswith(("INTOUCH_", "MONTOIT_", "SUPABASE_", "DATABASE_URL")):
+        if name.upper().startswith(
+            ("INTOUCH_", "MONTOIT_", "SUPABASE_", "DATABASE_URL", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

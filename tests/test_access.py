@@ -132,6 +132,7 @@ FUNCTIONS: dict[str, dict[str, tuple[int | str, ...]]] = {
     "public.get_api_keys": {"select {}('intouch')": (*ONLY_SERVICE, 1)},
     "montoit.intouch_daily": {"select generate_series(1, total) from {}('sms_logs', 7)": (DENIED, 0, 1, 2, 2)},
     "montoit.estimated_costs": {"select {}()": (DENIED, 0, 0, 2, 2)},
+    "montoit.intouch_status": {"select {}('SUCCESSFUL')": (*ONLY_SERVICE, 1)},
     "montoit.check_flag": {f"select {{}}('{OTHER}', 'wave_payment')": (1, DENIED, DENIED, 1, 1)},
     "montoit.check_flags": {f"select {{}}('{OTHER}')": (1, DENIED, DENIED, 1, 1)},
     "montoit.jwt_claims": {"select {}()": EVERYONE},

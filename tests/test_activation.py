@@ -49,7 +49,7 @@ def test_upgrade_activates_six_credentials_and_seven_services(schema_only: Datab
     assert "📊 Services activés : 7/7" in result.out
     assert "🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !" in result.out
     assert "SANDBOX" not in result.out
-    assert result.out.count("curl -X POST") == 3
+    assert result.out.count("curl -X POST") == 6
 
 
 def test_upgrade_describes_what_it_activated(schema_only: Database, alembic: Alembic) -> None:

@@ -52,11 +52,14 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
+    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",
     "montoit_db.intouch.test_commands",
     "montoit_db.intouch.credentials",
+    "montoit_db.intouch.api",
+    "montoit_db.intouch.evidence",
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
@@ -87,6 +90,7 @@ SAVED = {
 # These are there for another reason.
 OPTIONAL = {
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
+    "montoit_db.intouch.evidence": {"montoit_db.intouch.api"},  # needs an extra, which may be missing
     "montoit_db.monitoring.page": {"pygal", "pygal.style"},  # an extra, which may be missing
 }
 

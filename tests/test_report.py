@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -42,7 +43,9 @@ GUIDE = """\
 ║ ✅ WhatsApp InTouch : ACTIF                                ║
 ║                                                            ║
 ║ 🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !        ║
-╚════════════════════════════════════════════════════════════╝"""
+╚════════════════════════════════════════════════════════════╝
+Voilà ce que dit la base. Les Edge Functions ne le savent que si elles le
+lui demandent : docs/EDGE_FUNCTIONS.md."""
 
 COMPLETE = InTouchState(
     revisions=("0008",),
@@ -65,7 +68,7 @@ def test_a_terminal_without_emoji_gets_plain_text(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
     show(summary(COMPLETE))
     lines = written.getvalue().decode("ascii").splitlines()
-    assert {len(line) for line in lines} == {62}
+    assert {len(line) for line in lines[:-2]} == {62}
     assert "| [OK] Orange Money : ACTIF                                  |" in lines
     assert "| [OK] INTEGRATION INTOUCH COMPLETE ET OPERATIONNELLE !      |" in lines
 
@@ -223,8 +226,9 @@ def test_test_commands_are_for_what_is_on(database_at: Callable[[str], Database]
         "montoit-db", "test-commands", environment={**on(database), "SUPABASE_URL": "https://abc.supabase.co/"}
     )  # fmt: skip
     assert result.returncode == 0
-    assert result.stdout.count("curl -X POST") == 2
-    assert "https://abc.supabase.co/functions/v1/intouch-payment-initiate" in result.stdout
+    assert result.stdout.count("curl -X POST") == 5
+    assert result.stdout.count("https://abc.supabase.co/functions/v1/intouch-payment-initiate") == 4
+    assert result.stdout.count("cashin") == 1
     assert "send-sms-intouch" not in result.stdout
     Alembic(database).succeeds("downgrade", "-1")
     nothing = run("montoit-db", "test-commands", environment=on(database))
@@ -232,16 +236,32 @@ def test_test_commands_are_for_what_is_on(database_at: Callable[[str], Database]
 
 
 def test_test_commands_are_ones_a_shell_understands(database_at: Callable[[str], Database]) -> None:
-    """Run them with a `curl` that prints its body: each must be JSON."""
-    commands = run("montoit-db", "test-commands", environment=on(database_at("0008"))).stdout
+    """Run them with a `curl` that prints its body: each must be JSON. The functions have the names that were given."""
+    commands = run(
+        "montoit-db", "test-commands", "--payment-function", "intouch-payment", "--sms-function", "intouch-sms",
+        environment=on(database_at("0008")),
+    ).stdout  # fmt: skip
+    assert re.findall(r"/functions/v1/([\w-]+)", commands) == [
+        *["intouch-payment"] * 4, "intouch-sms", "send-whatsapp",
+    ]  # fmt: skip
     script = 'curl() { for argument; do :; done; printf "%s\\0" "$argument"; }\n' + commands.split("\n\n", 1)[1]
     bodies = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
     documents = [json.loads(body) for body in bodies.rstrip("\0").split("\0")]
-    assert [set(document) for document in documents] == [
-        {"amount", "phoneNumber", "provider", "description"},
+    payments = documents[:4]
+    assert {tuple(document) for document in payments} == {("amount", "phoneNumber", "provider", "description")}
+    assert [(document["provider"], document["phoneNumber"][:2]) for document in payments] == [
+        ("orange_money", "07"), ("mtn_money", "05"), ("moov_money", "01"), ("wave", "07"),
+    ]  # fmt: skip
+    assert [set(document) for document in documents[4:]] == [
         {"phoneNumber", "message"},
         {"phoneNumber", "message"},
     ]
+
+
+def test_a_function_has_a_name_that_an_address_can_hold() -> None:
+    result = run("montoit-db", "test-commands", "--sms-function", "x/../y?", environment={})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Edge Function" in result.stderr
 
 
 def test_alembic_says_that_the_database_is_out_of_reach() -> None:

@@ -13,6 +13,7 @@ adopts_tables = True
 before_downgrade = refuse_to_lose_rows
 
 LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
+FUNCTIONS = ("unfinished_logs", "intouch_status")
 LOCK = "select montoit.lock_tables(array['payment_logs', 'sms_logs', 'whatsapp_logs']);"
 
 TRIGGERS = """
@@ -40,7 +41,10 @@ def upgrade() -> None:
         run(CLOSE.format(table=table))
     run_file("logs/service_logs_policies_v01")
     run_file("logs/unfinished_logs_v01")
-    run("revoke all on function montoit.unfinished_logs from public, anon, authenticated, service_role;")
+    run_file("logs/intouch_status_v01")
+    for function in FUNCTIONS:
+        run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
+    run("grant execute on function montoit.intouch_status to service_role;")
 
 
 # Columns of a fixed size come first, so that a row has no gaps. Then come the columns that every count reads:
@@ -160,4 +164,5 @@ def downgrade() -> None:
     refuse_to_lose_rows()
     for table in reversed(LOGS):
         run(f"select montoit.hand_back('{table}');")
-    run("drop function montoit.unfinished_logs;")
+    for function in FUNCTIONS:
+        run(f"drop function montoit.{function};")

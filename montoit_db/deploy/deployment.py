@@ -19,7 +19,7 @@ from montoit_db.display import show
 from montoit_db.errors import MontoitError
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import nothing_to_do, summary
-from montoit_db.intouch.test_commands import test_commands
+from montoit_db.intouch.test_commands import Functions, test_commands
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Deployment:
             return
         if switched.is_upgrade:
             show(summary(state))
-            show(test_commands(state, _activation_settings(migration).supabase_url))
+            show(test_commands(state, _activation_settings(migration).supabase_url, Functions()))
         else:
             show(summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))
 

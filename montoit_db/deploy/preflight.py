@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
 from montoit_db.deploy import adoption, drift, locks
+from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
-from montoit_db.intouch import credentials
+from montoit_db.intouch import credentials, evidence
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
@@ -24,28 +25,22 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
 
-Level = Literal["ok", "warning", "problem", "settings", "unreachable"]
 
-
-class Finding(NamedTuple):
-    """What was found about one subject; `remedy` says what to do about it.
-
-    `level` is ok; warning (a deployment goes through, but its operator should know; the exit status does not change);
-    problem; settings (the environment has to change); or unreachable (the database was not reached).
-    """
-
-    subject: str
-    level: Level
-    message: str
-    remedy: str | None = None
-
-
-def look(*, schema_only: bool = False) -> list[Finding]:
+def look(*, schema_only: bool = False, ask_intouch: bool = False, min_balance: int | None = None) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
-    With `schema_only` the deployment stops before the activation, and needs no credentials.
+    With `schema_only` the deployment stops before the activation, and needs no credentials. With `ask_intouch` InTouch
+    is asked for its balance, which should be `min_balance` FCFA at least.
+
+    Raises:
+        MontoitError: InTouch is to be asked, and the extra `intouch` is not installed.
+
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
+    if intouch is not None:
+        findings += evidence.agency(intouch)
+        if ask_intouch:
+            findings.append(evidence.ask(intouch, min_balance))
     try:
         target = DatabaseSettings.from_environment()
     except SettingsError:
@@ -119,6 +114,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
                 f"l'environnement diffère de la base : {', '.join(differing)}",
                 "Pour les enregistrer sans couper les services : montoit-db rotate",
             )
+    yield from evidence.left_behind(connection)
 
 
 def _tls(connection: Connection) -> Finding:

@@ -49,3 +49,17 @@ TABLES = frozenset(
         "whatsapp_logs",
     }
 )
+
+# InTouch's words for the state of a payment, in capitals, as `payment_logs.status` has them; the database has the same
+# list in montoit.intouch_status, and docs/EDGE_FUNCTIONS.md in TypeScript.
+STATUSES = {
+    "INITIATED": "pending",
+    "PENDING": "pending",
+    "PROCESSING": "processing",
+    "SUCCESS": "success",
+    "SUCCESSFUL": "success",
+    "SUCCEED": "success",
+    "FAILED": "failed",
+    "NOTFOUND": "failed",
+    "CANCELLED": "cancelled",
+}

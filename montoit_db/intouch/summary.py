@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from montoit_db.intouch.state import InTouchState, ServiceState
 
 
+FUNCTIONS_HAVE_TO_ASK = """\
+Voilà ce que dit la base. Les Edge Functions ne le savent que si elles le
+lui demandent : docs/EDGE_FUNCTIONS.md."""
+
+
 def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH") -> str:
-    """Return the guide's framed summary."""
+    """Return the guide's framed summary; if InTouch is operational, with what the database cannot know."""
     configured, expected, _store = state.credentials
     if configured == expected:
         credentials = "✅ Credentials InTouch : CONFIGURÉS"
@@ -24,13 +29,15 @@ def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH
     if state.environment == "sandbox":
         lines.append("🧪 SANDBOX : environnement de test")
     lines += ["", *map(_service_line, state.services), ""]
+    note = ""
     if state.operational:
+        note = f"\n{FUNCTIONS_HAVE_TO_ASK}"
         lines.append("🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !")
     elif state.active_services == 0:
         lines.append("❌ INTÉGRATION INTOUCH DÉSACTIVÉE")
     else:
         lines.append("❌ INTÉGRATION INTOUCH INCOMPLÈTE")
-    return framed(title, lines)
+    return framed(title, lines) + note
 
 
 def _service_line(service: ServiceState) -> str:

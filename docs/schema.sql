@@ -1554,11 +1554,11 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
          SELECT 'grant'::text,
             privileges.relation,
             roles.grantee,
-            format('grant %s on %s %s to %s'::text, string_agg(DISTINCT (privileges.privilege ||
+            format('grant %s on %s %s to %s'::text, string_agg(DISTINCT ((privileges.privilege ||
                 CASE
                     WHEN privileges.is_grantable THEN ' (with grant option)'::text
                     ELSE ''::text
-                END), ', '::text), privileges.word, privileges.relation, roles.grantee) AS format,
+                END) COLLATE "C"), ', '::text), privileges.word, privileges.relation, roles.grantee) AS format,
             NULL::text,
             NULL::tid
            FROM (privileges
@@ -1601,7 +1601,7 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
                     WHEN 'w'::"char" THEN 'update'::text
                     WHEN 'd'::"char" THEN 'delete'::text
                     ELSE 'all'::text
-                END, ( SELECT string_agg(named.role, ', '::text ORDER BY named.role) AS string_agg
+                END, ( SELECT string_agg(named.role, ', '::text ORDER BY (named.role COLLATE "C")) AS string_agg
                    FROM (unnest(pg_policy.polroles) id(id)
                      CROSS JOIN LATERAL ( SELECT
                                 CASE id.id
@@ -1691,7 +1691,7 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
             relations.relation,
             ''::text,
             format('create or replace view %s%s as%s'::text, relations.relation, given.options, pg_get_viewdef(relations.oid)) AS format,
-            concat_ws(' '::text, given.options, regexp_replace(regexp_replace(pg_get_viewdef(relations.oid), '\m\w+\.'::text, ''::text, 'g'::text), '::(\w+) AS \1'::text, '::\1'::text, 'g'::text), ( SELECT string_agg(DISTINCT pg_identify_object.identity, ', '::text) AS string_agg
+            concat_ws(' '::text, given.options, regexp_replace(regexp_replace(pg_get_viewdef(relations.oid), '\m\w+\.'::text, ''::text, 'g'::text), '::(\w+) AS \1'::text, '::\1'::text, 'g'::text), ( SELECT string_agg(DISTINCT (pg_identify_object.identity COLLATE "C"), ', '::text) AS string_agg
                    FROM (pg_depend
                      CROSS JOIN LATERAL pg_identify_object(pg_depend.refclassid, pg_depend.refobjid, pg_depend.refobjsubid) pg_identify_object(type, schema, name, identity))
                   WHERE ((pg_depend.classid = ('pg_rewrite'::regclass)::oid) AND (pg_depend.objid = pg_rewrite.oid) AND (pg_depend.refobjid <> relations.oid)))) AS concat_ws,

@@ -167,7 +167,8 @@ def test_additions_of_the_owner_are_no_drift(deployed: Database) -> None:
         create function public.their_trigger() returns trigger language plpgsql as 'begin return new; end';
         create trigger theirs after insert on public.sms_logs for each row execute function public.their_trigger();
         create view public.report as select count(*) from public.sms_logs;
-        create policy reporting on public.sms_logs for select to montoit_reporting using (true);
+        create policy reporting on public.sms_logs for select to montoit_reporting
+            using (user_id in (select id from public.theirs));
         grant select on public.sms_logs to montoit_reporting;
         comment on table public.sms_logs is 'theirs';
     """

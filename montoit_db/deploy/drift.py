@@ -93,7 +93,19 @@ where pg_class.oid in (to_regclass('montoit.released_objects'), to_regclass('mon
 _IS_RECORDED = "select exists (select from montoit.released_objects where fingerprint is not null)"
 
 _DIFFERENT = """
-select kind, relation, name, released.definition as released, present.definition as present
+select
+    kind, relation, name, released.definition as released, present.definition as present,
+    case kind
+        when 'grant' then name in ('public', 'anon', 'authenticated', 'service_role')
+        when 'policy' then (
+            select roles && '{public, anon, authenticated, service_role}' from pg_policies
+            where format('%I.%I', schemaname, tablename) = relation and policyname = name
+        )
+    end as is_open,
+    case kind
+        when 'grant' then replace(replace(present.definition, 'grant ', 'revoke '), ' to ' || name, ' from ' || name)
+        when 'policy' then format('drop policy %I on %s', name, relation)
+    end || ';' as undo
 from (select * from montoit.released_objects where fingerprint is not null) as released
 full join montoit.objects as present using (kind, relation, name)
 where released.fingerprint is distinct from present.fingerprint
@@ -115,11 +127,10 @@ _NAMES = {
 }
 _CREDENTIALS = {"public.api_keys", "montoit.given_credentials"}
 _GUARDS = {"owner", "grant", "row level security", "policy", "trigger"}
-_PUBLIC = {"public", "anon", "authenticated", "service_role"}
 
 
 def _described(connection: Connection) -> Iterator[Difference]:
-    for row in connection.exec_driver_sql(_DIFFERENT):
+    for row in connection.exec_driver_sql(_DIFFERENT, execution_options={"no_parameters": True}):
         what = _NAMES[row.kind].format(relation=row.relation, name=row.name)
         is_function = row.relation.endswith(")")
         guards = is_function or (row.relation in _CREDENTIALS and row.kind in _GUARDS)
@@ -128,21 +139,6 @@ def _described(connection: Connection) -> Iterator[Difference]:
             yield Difference(f"{what} : {told}", f"Définition déployée :\n{row.released.strip()}", guards)
             continue
         # An addition that opens nothing to the API's roles is the owner's own, unless it is about credentials.
-        is_open = _opens_to_api(row.kind, row.name, row.present)
-        if is_open or guards:
-            undo = (
-                f'drop policy "{row.name}" on {row.relation};'
-                if row.kind == "policy"
-                else f"{row.present.replace('grant ', 'revoke ', 1).replace(f' to {row.name}', f' from {row.name}')};"
-            )
-            yield Difference(
-                f"{what} : ajout, qu'aucune révision n'a fait", f"Pour le retirer :\n{undo}", guards and is_open
-            )
-
-
-def _opens_to_api(kind: str, name: str, definition: str) -> bool:
-    """Tell whether an added policy or grant is for one of the API's roles, or for everybody."""
-    if kind == "grant":
-        return name in _PUBLIC
-    roles = definition.rpartition(" to ")[2]
-    return any(role in roles for role in _PUBLIC)
+        if row.is_open or guards:
+            told = "ajout, qu'aucune révision n'a fait"
+            yield Difference(f"{what} : {told}", f"Pour le retirer :\n{row.undo}", guards and row.is_open)

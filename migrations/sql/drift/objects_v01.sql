@@ -58,8 +58,8 @@ objects (kind, relation, name, definition, compared, version) as (
         'grant', relation, roles.grantee,
         format(
             'grant %s on %s %s to %s',
-            string_agg(distinct privilege || case when is_grantable then ' (with grant option)' else '' end, ', '), word, relation,
-            roles.grantee
+            string_agg(distinct (privilege || case when is_grantable then ' (with grant option)' else '' end) collate "C", ', '),
+            word, relation, roles.grantee
         ),
         null, null
     from privileges
@@ -83,7 +83,7 @@ objects (kind, relation, name, definition, compared, version) as (
             case when polpermissive then 'permissive' else 'restrictive' end,
             case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
             (
-                select string_agg(role, ', ' order by role)
+                select string_agg(role, ', ' order by role collate "C")
                 from unnest(polroles) as id
                 cross join lateral (select case id when 0 then 'public' else quote_ident(pg_get_userbyid(id)) end) as named (role)
             ),
@@ -145,7 +145,7 @@ objects (kind, relation, name, definition, compared, version) as (
         concat_ws(' ', options, regexp_replace(
             regexp_replace(pg_get_viewdef(relations.oid), '\m\w+\.', '', 'g'), '::(\w+) AS \1', '::\1', 'g'
         ), (
-            select string_agg(distinct identity, ', ')
+            select string_agg(distinct identity collate "C", ', ')
             from pg_catalog.pg_depend
             cross join pg_identify_object(refclassid, refobjid, refobjsubid)
             where classid = 'pg_catalog.pg_rewrite'::regclass and objid = pg_rewrite.oid and refobjid <> relations.oid

@@ -178,6 +178,22 @@ exception
 end;
 $$;
 
+CREATE FUNCTION montoit.described_credential(credential jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+    return jsonb_strip_nulls(jsonb_build_object(
+        'environment', credential -> 'environment',
+        'is_active', credential -> 'is_active',
+        'endpoint', credential -> 'endpoint',
+        'store', case when credential ->> 'secret_id' is not null then 'vault'
+            when credential ->> 'key_value' is not null then 'table' end,
+        'names', nullif(jsonb_path_query_array(credential -> 'keys', '$.keyvalue().key', '{}', true), '[]')
+    ));
+end;
+$_$;
+
 CREATE FUNCTION montoit.estimated_costs() RETURNS TABLE(service text, transactions bigint, cost_fcfa numeric, type text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -401,6 +417,17 @@ begin
             message = 'a credential stays in its environment';
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.keep_trail() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    raise exception using
+        errcode = 'insufficient_privilege',
+        message = 'the trail is only added to';
 end;
 $$;
 
@@ -630,6 +657,57 @@ begin
 end;
 $_$;
 
+CREATE FUNCTION montoit.message_without_values(state text, constraint_of text, table_of text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    known record;
+    shown text := '';
+begin
+    -- Only names that exist are shown: a trigger can raise an error with any text as the name. The names are compared here
+    -- and not by the query, since a query's parameters can be logged.
+    for known in
+        select 'contrainte' as kind, conname::text as name from pg_catalog.pg_constraint
+        union
+        select 'table', relname::text from pg_catalog.pg_class
+        order by kind, name
+    loop
+        if known.name = (case known.kind when 'table' then table_of else constraint_of end) then
+            shown := shown || format(', %s %s', known.kind, known.name);
+        end if;
+    end loop;
+    return format(
+        'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s).', state, shown
+    );
+end;
+$$;
+
+CREATE FUNCTION montoit.order_reason() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    reason text := nullif(current_setting('montoit.reason', true), '');
+begin
+    if reason is null then
+        begin
+            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
+        exception
+            when data_exception then
+                null; -- headers that are not JSON give no reason
+        end;
+    end if;
+    reason := left(reason, 4000); -- before the expression below, whose time grows with the text
+    return nullif(left(btrim(regexp_replace(
+        reason,
+        '[\s\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f'
+        '\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]+',
+        ' ', 'g'
+    )), 500), '');
+end;
+$$;
+
 CREATE FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -648,23 +726,6 @@ begin
             when state like '23%' then 'Corrigez ou supprimez les lignes en cause, puis relancez la même commande.'
             else 'Retirez ce qui l''empêche (un déclencheur, par exemple), puis relancez la même commande.'
         end;
-end;
-$$;
-
-CREATE FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
-begin
-    -- Only names that exist are shown: a trigger can raise an error with any text as the name.
-    raise exception using
-        errcode = state,
-        message = format(
-            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s%s).', state,
-            (select ', contrainte ' || max(conname) from pg_catalog.pg_constraint where conname = constraint_of),
-            (select ', table ' || max(relname) from pg_catalog.pg_class where relname = table_of)
-        );
 end;
 $$;
 
@@ -688,13 +749,62 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.record_administrator() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if tg_op = 'UPDATE' and old.user_id = new.user_id then
+        return null;
+    end if;
+    if tg_op <> 'INSERT' then
+        insert into montoit.trail (subject, user_id, before, after)
+        values ('administrator', old.user_id, '{"is_administrator": true}', '{"is_administrator": false}');
+    end if;
+    if tg_op <> 'DELETE' then
+        insert into montoit.trail (subject, user_id, before, after)
+        values ('administrator', new.user_id, '{"is_administrator": false}', '{"is_administrator": true}');
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION montoit.record_credential() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    named text := coalesce(new.service_name, old.service_name) || coalesce('.' || coalesce(new.key_name, old.key_name), '');
+    before jsonb;
+    after jsonb;
+begin
+    if tg_op <> 'INSERT' then
+        before := montoit.described_credential(to_jsonb(old));
+    end if;
+    if tg_op <> 'DELETE' then
+        after := montoit.described_credential(to_jsonb(new));
+    end if;
+    if tg_op = 'UPDATE' then
+        if to_jsonb(new) -> 'keys' is distinct from to_jsonb(old) -> 'keys'
+            or new.key_value <> old.key_value -- a value that moves to the Vault or back shows as its place
+        then
+            after := after || '{"value": "changed"}';
+        end if;
+        if before = after then
+            return null;
+        end if;
+    end if;
+    insert into montoit.trail (subject, key, before, after) values ('credential', named, before, after);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION montoit.record_flag_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
     flag public.feature_flags := coalesce(new, old);
-    reason text := nullif(current_setting('montoit.reason', true), '');
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
@@ -705,14 +815,6 @@ begin
         if new.is_enabled is distinct from old.is_enabled then
             change := case when new.is_enabled then 'enabled' else 'disabled' end;
         end if;
-    end if;
-    if reason is null then
-        begin
-            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
-        exception
-            when data_exception then
-                null; -- headers that are not JSON give no reason
-        end;
     end if;
     -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
@@ -725,7 +827,7 @@ begin
         case when tg_op <> 'DELETE' then to_jsonb(new) end,
         case when current_setting('request.jwt.claims', true) <> '' then montoit.current_user_id() end,
         coalesce(nullif(current_setting('role', true), 'none'), session_user),
-        reason
+        montoit.order_reason()
     );
     return null;
 end;
@@ -778,6 +880,36 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.record_override() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    override public.feature_flag_overrides := coalesce(new, old);
+    before jsonb;
+    after jsonb;
+begin
+    if tg_op = 'UPDATE' and new *= old then
+        return null;
+    end if;
+    if tg_op <> 'INSERT' then
+        before := jsonb_build_object('is_enabled', old.is_enabled, 'expires_at', old.expires_at, 'reason', old.reason);
+    end if;
+    if tg_op <> 'DELETE' then
+        after := jsonb_build_object('is_enabled', new.is_enabled, 'expires_at', new.expires_at, 'reason', new.reason);
+    end if;
+    insert into montoit.trail (subject, key, user_id, before, after)
+    values (
+        'override',
+        coalesce(
+            (select key from public.feature_flags where id = override.feature_flag_id), override.feature_flag_id::text
+        ),
+        override.user_id, jsonb_strip_nulls(before), jsonb_strip_nulls(after)
+    );
+    return null;
+end;
+$$;
+
 CREATE FUNCTION montoit.refuse_to_lose_rows() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -794,7 +926,7 @@ declare
 begin
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
-        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
+        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators', 'montoit.trail'
     ] loop
         -- The table's revision is applied if an object that it creates is there.
         continue when to_regclass(table_name) is null or case
@@ -874,6 +1006,44 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.stamp_author() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    me uuid := montoit.current_user_id();
+begin
+    if tg_op = 'INSERT' then
+        new.created_by := me;
+    elsif new.created_by is not null or me is not null then
+        new.created_by := old.created_by;
+    end if;
+    if tg_table_name <> 'feature_flags' then
+        return new;
+    end if;
+    if tg_op = 'INSERT' or me is not null and new *<> old then
+        new.updated_by := me;
+    elsif new.updated_by is not null or me is not null then
+        new.updated_by := old.updated_by;
+    end if;
+    return new;
+end;
+$$;
+
+CREATE FUNCTION montoit.stamp_trail() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    new.at := clock_timestamp();
+    new.jwt_user := montoit.current_user_id();
+    new.role := montoit.caller_role();
+    new.login_role := session_user;
+    new.reason := montoit.order_reason();
+    return new;
+end;
+$$;
+
 CREATE FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -886,7 +1056,7 @@ declare
     secret uuid;
     secret_name text;
     changed text[] := '{}';
-    kept_value text;
+    setting text; -- the name of the one that holds the credential's value
     root text := current_setting('montoit.base_url');
     state text;
     constraint_of text;
@@ -897,10 +1067,10 @@ begin
             coalesce(given.key_name, stored.key_name) as key_name,
             coalesce(stored.environment, target_environment) as environment,
             coalesce(given.metadata, '{}') as metadata,
-            coalesce(given.value, stored.value) as value,
-            stored.value as former_value,
+            stored.id,
             stored.secret_id as former_secret,
-            given.key_name is not null as is_given
+            given.key_name is not null as is_given,
+            given.value is distinct from stored.value as is_new
         from (
             select key_name, metadata, current_setting('montoit.' || key_name) as value
             from jsonb_each(credentials) as each (key_name, metadata)
@@ -910,7 +1080,12 @@ begin
         where given.key_name is not null
            or ((stored.secret_id is null) = to_vault and stored.value is not null)
     loop
-        if credential.value = '' then
+        setting := 'montoit.' || credential.key_name;
+        if not credential.is_given then -- it moves to the other store
+            setting := 'montoit.moved';
+            perform set_config(setting, value, true) from montoit.read_credentials('intouch') where id = credential.id;
+        end if;
+        if current_setting(setting) = '' then
             raise exception using errcode = 'null_value_not_allowed';
         end if;
         secret := null;
@@ -921,22 +1096,21 @@ begin
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
-                perform vault.update_secret(secret, credential.value);
+                secret := vault.create_secret(current_setting(setting), secret_name, 'InTouch, montoit_db');
+            elsif credential.former_secret is distinct from secret or credential.is_new then
+                perform vault.update_secret(secret, current_setting(setting));
             end if;
         elsif credential.former_secret is not null then
             delete from vault.secrets where id = credential.former_secret;
         end if;
 
-        kept_value := case when not to_vault then credential.value end;
         -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
         set local search_path to default;
         insert into public.api_keys as stored
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
-            'intouch', credential.key_name, kept_value, secret, root, credential.environment, credential.is_given,
-            credential.metadata
+            'intouch', credential.key_name, case when not to_vault then pg_catalog.current_setting(setting) end, secret,
+            root, credential.environment, credential.is_given, credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -947,10 +1121,11 @@ begin
         set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
         set local search_path to '';
 
-        if credential.former_value is distinct from credential.value then
+        if credential.is_given and credential.is_new then
             changed := changed || credential.key_name;
         end if;
     end loop;
+    perform set_config('montoit.moved', '', true);
 
     perform montoit.change_rows(format(
         'update public.api_keys set is_active = false where id = any (%L::uuid[])',
@@ -964,8 +1139,8 @@ exception
     when others then
         get stacked diagnostics
             state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        perform montoit.raise_without_values(state, constraint_of, table_of);
-        return null;
+        raise exception using
+            errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
 end;
 $$;
 
@@ -983,8 +1158,12 @@ declare
     table_of text;
     still_on integer;
     still_active integer;
+    before jsonb;
 begin
     perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
+
+    select jsonb_build_object('services', count(*)) into before
+    from public.feature_flags where key = any (services) and is_enabled;
 
     perform montoit.change_rows(format(
         'update public.feature_flags set is_enabled = false, credentials_status = %L where key = any (%L::text[])',
@@ -1000,7 +1179,8 @@ begin
         when others then
             get stacked diagnostics
                 state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-            perform montoit.raise_without_values(state, constraint_of, table_of);
+            raise exception using
+                errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
     end;
 
     select count(*) into still_on
@@ -1018,6 +1198,7 @@ begin
                 still_on, still_active
             );
     end if;
+    insert into montoit.trail (subject, key, before, after) values ('rollback', 'intouch', before, '{"services": 0}');
 end;
 $$;
 
@@ -1729,6 +1910,38 @@ COMMENT ON COLUMN montoit.released_objects.fingerprint IS 'Hash of what is compa
 
 COMMENT ON COLUMN montoit.released_objects.before IS 'How a revision found the object; null: it was not there, or none runs.';
 
+CREATE TABLE montoit.trail (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    subject text NOT NULL,
+    key text,
+    user_id uuid,
+    jwt_user uuid,
+    role text NOT NULL,
+    login_role text NOT NULL,
+    reason text,
+    before jsonb,
+    after jsonb
+);
+
+COMMENT ON TABLE montoit.trail IS 'Who ordered what, and why. Written by triggers and commands, and only added to. Flags have feature_flag_history.';
+
+COMMENT ON COLUMN montoit.trail.at IS 'When the line was written, so that the lines of a transaction have an order.';
+
+COMMENT ON COLUMN montoit.trail.subject IS 'activation, rollback, rotation, rollout or purge (an order); override, credential or administrator (a row).';
+
+COMMENT ON COLUMN montoit.trail.key IS 'What was changed: a flag''s key, a credential''s name. Never a value.';
+
+COMMENT ON COLUMN montoit.trail.user_id IS 'Whom the change is about; no foreign key: the trail outlives the user.';
+
+COMMENT ON COLUMN montoit.trail.jwt_user IS 'The JWT''s user; null: nobody signed in.';
+
+COMMENT ON COLUMN montoit.trail.role IS 'Database role that made the change.';
+
+COMMENT ON COLUMN montoit.trail.login_role IS 'Database role that logged in (session_user).';
+
+COMMENT ON COLUMN montoit.trail.reason IS 'Why; null: the author did not say.';
+
 CREATE TABLE public.api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     service_name text NOT NULL,
@@ -2011,6 +2224,9 @@ ALTER TABLE ONLY montoit.alembic_version
 ALTER TABLE ONLY montoit.released_objects
     ADD CONSTRAINT released_objects_pkey PRIMARY KEY (kind, relation, name);
 
+ALTER TABLE ONLY montoit.trail
+    ADD CONSTRAINT trail_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
@@ -2053,6 +2269,8 @@ ALTER TABLE ONLY public.whatsapp_logs
 ALTER TABLE ONLY public.whatsapp_logs
     ADD CONSTRAINT whatsapp_logs_pkey PRIMARY KEY (id);
 
+CREATE INDEX idx_trail_at ON montoit.trail USING btree (at);
+
 CREATE INDEX idx_feature_flag_history_feature_flag_id_changed_at ON public.feature_flag_history USING btree (feature_flag_id, changed_at);
 
 CREATE INDEX idx_payment_logs_created_at ON public.payment_logs USING btree (created_at);
@@ -2067,9 +2285,25 @@ CREATE INDEX idx_whatsapp_logs_created_at ON public.whatsapp_logs USING btree (c
 
 CREATE INDEX idx_whatsapp_logs_user_id ON public.whatsapp_logs USING btree (user_id);
 
+CREATE TRIGGER keep_trail BEFORE DELETE OR UPDATE OR TRUNCATE ON montoit.trail FOR EACH STATEMENT EXECUTE FUNCTION montoit.keep_trail();
+
+ALTER TABLE montoit.trail ENABLE ALWAYS TRIGGER keep_trail;
+
+CREATE TRIGGER record_administrator AFTER INSERT OR DELETE OR UPDATE ON montoit.administrators FOR EACH ROW EXECUTE FUNCTION montoit.record_administrator();
+
+CREATE TRIGGER stamp_trail BEFORE INSERT ON montoit.trail FOR EACH ROW EXECUTE FUNCTION montoit.stamp_trail();
+
 CREATE TRIGGER take_credential INSTEAD OF INSERT ON montoit.given_credentials FOR EACH ROW EXECUTE FUNCTION montoit.take_credential();
 
+CREATE TRIGGER record_credential AFTER INSERT OR DELETE OR UPDATE ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.record_credential();
+
 CREATE TRIGGER record_flag_change AFTER INSERT OR DELETE OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.record_flag_change();
+
+CREATE TRIGGER record_override AFTER INSERT OR DELETE OR UPDATE ON public.feature_flag_overrides FOR EACH ROW EXECUTE FUNCTION montoit.record_override();
+
+CREATE TRIGGER stamp_author BEFORE INSERT OR UPDATE ON public.feature_flag_overrides FOR EACH ROW EXECUTE FUNCTION montoit.stamp_author();
+
+CREATE TRIGGER stamp_author BEFORE INSERT OR UPDATE ON public.feature_flags FOR EACH ROW EXECUTE FUNCTION montoit.stamp_author();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE OF key_name, key_value, secret_id, endpoint, environment, is_active, metadata ON public.api_keys FOR EACH ROW EXECUTE FUNCTION montoit.touch_updated_at();
 
@@ -2091,6 +2325,8 @@ ALTER TABLE montoit.adoption_steps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE montoit.alembic_version ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE montoit.released_objects ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE montoit.trail ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "administrators delete" ON public.feature_flag_overrides FOR DELETE TO authenticated USING (( SELECT montoit.is_admin() AS is_admin));
 
@@ -2179,6 +2415,8 @@ GRANT ALL ON FUNCTION montoit.current_user_id() TO anon;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO authenticated;
 GRANT ALL ON FUNCTION montoit.current_user_id() TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.described_credential(credential jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.estimated_costs() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO authenticated;
 GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
@@ -2204,20 +2442,30 @@ GRANT ALL ON FUNCTION montoit.jwt_claims() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.keep_credential() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.keep_trail() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.lock_tables(names text[], first text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.look_again(VARIADIC names text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.message_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION montoit.raise_without_values(state text, constraint_of text, table_of text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION montoit.order_reason() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.raise_not_given_back(table_name text, object text, state text, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.read_credentials(service text) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.read_credentials(service text) TO service_role;
 
+REVOKE ALL ON FUNCTION montoit.record_administrator() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.record_credential() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION montoit.record_flag_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.record_objects(stage text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.record_override() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.refuse_to_lose_rows() FROM PUBLIC;
 
@@ -2227,6 +2475,10 @@ REVOKE ALL ON FUNCTION montoit.sees_everything() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO anon;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO authenticated;
 GRANT ALL ON FUNCTION montoit.sees_everything() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.stamp_author() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.stamp_trail() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.store_credentials(target_environment text, target_store text, credentials jsonb) FROM PUBLIC;
 

@@ -41,7 +41,7 @@ def run_without_database() -> None:
 
 def run_online() -> None:
     """Apply the revisions, each in a transaction of its own, then say what the database now holds."""
-    with deployment.deployment() as deploy:
+    with deployment.deployment(context.config) as deploy:
         configure(
             connection=deploy.connection,
             transaction_per_migration=True,

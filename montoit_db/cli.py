@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import gc
 import io
-import json
+import os
 import re
 import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
-from decimal import Decimal
 from pathlib import Path  # noqa: TC003 -- typer evaluates the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,9 +22,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
-from montoit_db.display import harmless, show
+from montoit_db.display import harmless, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
-from montoit_db.flags import rollout
+from montoit_db.flags import history, rollout
 from montoit_db.intouch import evidence
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.state import InTouchState, read
@@ -52,6 +50,7 @@ app = typer.Typer(
 )
 
 SchemaOnly = Annotated[bool, typer.Option("--schema", help="Pour alembic upgrade schema@head : sans les credentials.")]
+Reason = Annotated[str, typer.Option(help="Pourquoi, pour l'historique.")]
 Json = Annotated[bool, typer.Option("--json", help="Réponse en JSON, pour les programmes.")]
 
 
@@ -94,18 +93,15 @@ def status(*, json_output: Json = False) -> None:
             differing = _differing(connection, state)
         revision = revision_state(state.revisions)
         if json_output:
-            show(
-                json.dumps(
-                    {
-                        "revision": revision._asdict(),
-                        "environment": state.environment,
-                        "credentials": state.credentials._asdict(),
-                        "services": [asdict(service) for service in state.services],
-                        "operational": state.operational,
-                    },
-                    ensure_ascii=False,
-                    indent=2,
-                )
+            _answer(
+                {
+                    "revision": revision._asdict(),
+                    "environment": state.environment,
+                    "host": state.host,
+                    "credentials": state.credentials._asdict(),
+                    "services": [asdict(service) for service in state.services],
+                    "operational": state.operational,
+                }
             )
         else:
             show(f"{summary(state)}\n{revision}")
@@ -142,12 +138,12 @@ def check(
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
-        show(json.dumps(document, ensure_ascii=False, indent=2))
+        _answer(document)
     else:
         for finding in findings:
-            show(harmless(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}"))
+            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
             if finding.remedy:
-                show(harmless(f"   {finding.remedy}"))
+                show(f"   {finding.remedy}")
     raise typer.Exit(
         UNUSABLE
         if "settings" in levels
@@ -160,18 +156,19 @@ def check(
 
 
 @app.command()
-def rotate(*, json_output: Json = False) -> None:
+def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     """Enregistre les credentials de l'environnement sans couper les services."""
     from montoit_db.intouch import credentials  # noqa: PLC0415
 
     with _errors():
-        intouch = settings.InTouchSettings.from_environment()
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect(bounds=waits) as connection:
-            changed = credentials.rotate(connection, intouch, waits.deploy_timeout)
+        target, waits, intouch = settings.from_environment_together(
+            settings.DatabaseSettings, settings.DeploymentSettings, settings.InTouchSettings
+        )
+        with database.connect(target, waits) as connection:
+            changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
-        show(json.dumps({"environment": intouch.environment, "changed": changed}))
+        _answer({"environment": intouch.environment, "changed": changed})
     elif changed:
         show(f"Credentials InTouch ({intouch.environment}) renouvelés : {', '.join(changed)}.")
     else:
@@ -183,7 +180,7 @@ def roll_out(
     share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
     flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : les sept.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Pourquoi, pour l'historique.")] = None,
+    reason: Reason = "",
     yes: Annotated[bool, typer.Option("--yes", help="Applique sans demander.")] = False,
     json_output: Json = False,
 ) -> None:
@@ -191,9 +188,9 @@ def roll_out(
     with _errors():
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
-        history = f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else "")
-        waits = settings.DeploymentSettings.from_environment()
-        with database.connect() as connection:
+        why = on_one_line(f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else ""))
+        target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
+        with database.connect(target, waits) as connection:
             changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
@@ -201,12 +198,12 @@ def roll_out(
                 show(rollout.described(changes))
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
-                rollout.apply(connection, changes, history, waits)
+                rollout.apply(connection, changes, why, waits)
     if json_output:
-        document = {"applied": agreed, "reason": history, "flags": [change._asdict() for change in changes]}
-        show(json.dumps(document, ensure_ascii=False, indent=2))
+        document = {"applied": agreed, "reason": why, "flags": [change._asdict() for change in changes]}
+        _answer(document)
     elif todo:
-        show(f"Fait. Dans l'historique : {history}" if agreed else "Rien n'a été modifié.")
+        show(f"Fait. Dans l'historique : {why}" if agreed else "Rien n'a été modifié.")
     raise typer.Exit(NO if todo and not agreed else 0)
 
 
@@ -221,6 +218,25 @@ def _agreed(*, ask: bool) -> bool:
         show("", error=True)
         return False
     return answer.strip().lower() in {"o", "oui", "y", "yes"}
+
+
+@app.command("history")
+def show_history(
+    *,
+    flag: Annotated[list[str] | None, typer.Option(help="Un flag ; à répéter. Sans cette option : tout.")] = None,
+    days: Annotated[str, typer.Option(metavar="N", help="Nombre de jours, aujourd'hui compris.")] = "30",
+    json_output: Json = False,
+) -> None:
+    """Dit qui a changé quoi, quand et pourquoi, le plus récent d'abord."""
+    with _errors():
+        number_of_days = int(_bounded("--days", days, history.MOST_DAYS, least=1))
+        keys = [_utf8("--flag", key) for key in flag or []]
+        with database.connect() as connection:
+            changes = history.read(connection, number_of_days, keys)
+    if json_output:
+        _answer([asdict(change) for change in changes])
+    else:
+        show(history.described(changes, number_of_days))
 
 
 @app.command()
@@ -244,19 +260,46 @@ def monitor(
             warnings = evidence.silence(connection)
         alarms = monitoring.alarms(figures, rate, cost)
         if html is not None:
-            document = page.page(figures, [*alarms, *warnings])
-            try:
-                html.write_text(document, encoding="utf-8")
-            except OSError as error:
-                raise MontoitError(f"{html} : écriture impossible ({error.strerror}).") from None
+            _replace(html, page.page(figures, [*alarms, *warnings]))
     for line in [*alarms, *(f"{MARKS['warning']} {warning}" for warning in warnings)]:  # before tables that may be long
         show(line, error=True)
     if json_output:
-        answer = {**asdict(figures), "alarms": alarms, "warnings": warnings}
-        show(json.dumps(answer, ensure_ascii=False, indent=2, default=_plain))
+        _answer({**asdict(figures), "alarms": alarms, "warnings": warnings})
     else:
-        show(terminal.rendered(figures, colours=sys.stdout is not None and sys.stdout.isatty()))
+        colours = sys.stdout is not None and sys.stdout.isatty()
+        show(terminal.rendered(figures, colours=colours), has_colours=colours)
     raise typer.Exit(NO if alarms else 0)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole, or leave the former one.
+
+    Raises:
+        MontoitError: it cannot be written.
+
+    """
+    place = path.resolve()  # a link stays one
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():  # /dev/stdout, for example
+            path.write_text(text, encoding="utf-8")
+            return
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(place)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise MontoitError(f"{path} : écriture impossible ({error.strerror}).") from None
+
+
+def _answer(document: object) -> None:
+    """Print the answer for programs; a failure is one of the command, whatever it has done."""
+    try:
+        show_json(document)
+    except OSError as error:
+        print(f"La réponse en JSON n'a pas pu être écrite ({error.strerror}).", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(UNUSABLE) from None
 
 
 def _bounded(name: str, typed: str, most: int, *, least: int = 0, whole: bool = True) -> float:
@@ -286,15 +329,6 @@ def _utf8(name: str, typed: str) -> str:
     except UnicodeEncodeError:
         raise MontoitError(f"{name} : n'est pas de l'UTF-8. Rien n'a été modifié.") from None
     return typed
-
-
-def _plain(value: object) -> object:
-    """Return a value that JSON has no type for as a number or a text."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(type(value))
 
 
 _FUNCTION = "L'Edge Function déployée."

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import re
 import sys
 import unicodedata
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
 WIDTH = 60  # columns between a frame's sides, as in the guide
 DASH = "\N{EN DASH}"  # stands for a number that is not there
@@ -40,6 +44,35 @@ def harmless(text: str) -> str:
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
+def masked(number: str) -> str:
+    """Return a phone number, in any spelling, with its middle hidden: +225 07 01 02 03 04 becomes +22507••••••04."""
+    digits = re.sub(r"\D", "", number)
+    shown_first = max(0, len(digits) - 8)
+    hidden = "•" * max(0, len(digits) - shown_first - 2)
+    return f"{'+' if number.lstrip().startswith('+') else ''}{digits[:shown_first]}{hidden}{digits[-2:]}"
+
+
+def without_personal_data(text: str) -> str:
+    """Return `text` with the middle of phone numbers and the name in e-mail addresses hidden.
+
+    Numbers are Ivorian ones, those of other countries (+ or 00 in front, or in pairs from 0), and any eight digits in a
+    row.
+    """
+    text = _PHONE_NUMBER.sub(lambda match: masked(match[0]), text)
+    return _EMAIL.sub(lambda match: f"{match[1]}••••@{match[2]}", text)
+
+
+# What may stand between two digits of a number: at most three characters, `) (` for example.
+_APART = r"[^\w,;:]{0,3}"
+_PHONE_NUMBER = re.compile(
+    rf"(?:(?:\+|00)?2{_APART}2{_APART}5{_APART})?0{_APART}[157](?:{_APART}\d){{6,8}}(?!\d)"
+    rf"|(?:\+|(?<!\d)00){_APART}[1-9](?:{_APART}\d){{7,14}}(?!\d)"
+    r"|(?<!\d)0\d(?:[ .\N{NO-BREAK SPACE}-]\d\d){4}(?!\d)"
+    r"|\+?\d{8,}"
+)
+_EMAIL = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]*@([\w-]+(?:\.[\w-]+)+)")
+
+
 def shortened(text: str, most: int) -> str:
     """Return `text` in at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
@@ -67,11 +100,14 @@ def _columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def show(text: str, *, error: bool = False) -> None:
+def show(text: str, *, error: bool = False, has_colours: bool = False) -> None:
     """Print `text`: in ASCII if the terminal cannot show it, and not at all if the terminal is gone.
 
-    The command has done its work by then: a failure to print must not look like a failure of the work.
+    What a terminal would obey is not printed, unless the colours are ours. The command has done its work by then: a
+    failure to print must not look like a failure of the work.
     """
+    if not has_colours:
+        text = harmless(text)
     name = "stderr" if error else "stdout"
     stream = getattr(sys, name)
     if stream is None:  # closed by the program that started this one
@@ -88,9 +124,44 @@ def show(text: str, *, error: bool = False) -> None:
         setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
+def show_json(document: object) -> None:
+    """Print a document as JSON, whose control and format characters are escaped.
+
+    Raises:
+        OSError: it could not be written whole: the disk is full, or nobody reads it.
+
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
+    text = "".join(
+        json.dumps(character)[1:-1] if character != "\n" and unicodedata.category(character) in _UNSHOWN else character
+        for character in text
+    )
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, default=_plain)
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError:
+        # Python would fail once more when it flushes the stream at exit.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        raise
+
+
+def _plain(value: object) -> object:
+    """Return a value that JSON has no type for as a number or a text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value))
+
+
 _ASCII = str.maketrans(
     {
-        "✅": "[OK]", "⚠": "[!]", "❌": "[--]", "📊": "[i]", "🧪": "[TEST]", "🎉": "[OK]",
+        "✅": "[OK]", "⚠": "[!]", "❌": "[--]", "📊": "[i]", "🌐": "[i]", "🧪": "[TEST]", "🎉": "[OK]",
         "╔": "+", "╗": "+", "╚": "+", "╝": "+", "╠": "+", "╣": "+", "═": "-", "║": "|",
         "█": "#", "▓": "x", "░": ".", "─": "-", "→": "->", "\N{EN DASH}": "-", "•": "*", "…": "...",
     }

@@ -1,17 +1,19 @@
 """The environment as typed, validated settings; the only reader of `os.environ`.
 
-Values come from the process's environment, then from `.env` in the current directory. A settings class
-reports every problem in one `SettingsError`, which names variables and never values.
+Values come from the process's environment, then from `.env` in the current directory, or from the file that
+`MONTOIT_ENV_FILE` names. A settings class reports every problem in one `SettingsError`, which names variables and never
+values.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
@@ -30,7 +32,13 @@ DEFAULT_BASE_URL = "https://apidist.gutouch.net"
 # Printed in the guide for everyone to read, so never a production credential.
 EXAMPLE_VALUES = frozenset({"montoit_partner", "P@ssw0rd123!", "PART_12345", "api_login_montoit", "api_P@ss123!"})
 
+ENV_FILE = "MONTOIT_ENV_FILE"
+
+# What libpq reads by itself, beside DATABASE_URL; see docs/GUIDE.fr.md.
+LIBPQ_VARIABLES = ("PGOPTIONS", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE", "PGSSLROOTCERT")
+
 _PLACEHOLDER = re.compile(r"YOUR[_-]", re.IGNORECASE)
+_EXAMPLE_URL = re.compile(r"YOUR_(PASSWORD|PROJECT)\b")  # of .env.example
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _HIGHEST_PORT = 65535
@@ -46,7 +54,7 @@ class DatabaseSettings:
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> DatabaseSettings:
-        """Read `DATABASE_URL`, which only a sandbox may leave out.
+        """Read `DATABASE_URL`, or the file that `DATABASE_URL_FILE` names; only a sandbox may leave out both.
 
         Raises:
             SettingsError: it is empty, or missing while `INTOUCH_ENVIRONMENT` is production.
@@ -54,8 +62,9 @@ class DatabaseSettings:
         """
         reader = _Reader(_environment() if variables is None else variables)
         environment = reader.choice("INTOUCH_ENVIRONMENT", get_args(Environment), "production")
-        url = reader.optional("DATABASE_URL")
-        if url is None and environment == "production" and "DATABASE_URL" not in reader.variables:
+        url = reader.database_url()
+        is_named = {"DATABASE_URL", "DATABASE_URL_FILE"} & {*reader.variables}
+        if environment == "production" and not is_named:
             reader.refuse(
                 "DATABASE_URL",
                 "manquante. En production la base se nomme explicitement ; pour un essai sur le PostgreSQL "
@@ -154,25 +163,111 @@ def supabase_url(variables: Mapping[str, str] | None = None) -> str | None:
     return url
 
 
-def _environment(directory: Path = Path()) -> dict[str, str]:
-    """Return the variables of `.env` in `directory`, overridden by the process's own."""
-    return {**_dotenv(directory / ".env"), **os.environ}
+@overload
+def from_environment_together(
+    first: type[DatabaseSettings], second: type[DeploymentSettings], /
+) -> tuple[DatabaseSettings, DeploymentSettings]: ...
+@overload
+def from_environment_together(
+    first: type[DatabaseSettings], second: type[DeploymentSettings], third: type[InTouchSettings], /
+) -> tuple[DatabaseSettings, DeploymentSettings, InTouchSettings]: ...
+def from_environment_together(*groups: Any) -> Any:
+    """Read several groups of settings.
+
+    Raises:
+        SettingsError: naming every problem of all groups, each once.
+
+    """
+    variables = _environment()
+    problems: dict[str, None] = {}  # two groups read INTOUCH_ENVIRONMENT
+    values = []
+    for group in groups:
+        try:
+            values.append(group.from_environment(variables))
+        except SettingsError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise SettingsError([*problems])
+    return tuple(values)
 
 
-def _dotenv(path: Path) -> dict[str, str]:
-    """Parse a `.env` file as it stands: `$` in a password is a `$`, and an unreadable line is an error."""
+def names_database() -> bool:
+    """Tell whether the process's own environment names the database, so that `.env` is not needed for it."""
+    return bool({"DATABASE_URL", "DATABASE_URL_FILE"} & {*os.environ})
+
+
+def own_environment() -> dict[str, str]:
+    """Return the process's own environment, without `.env`: for a rollback whose `.env` is refused."""
+    return dict(os.environ)
+
+
+def libpq_variables() -> list[str]:
+    """Return the names of libpq's own variables that are set and matter to a connection."""
+    return [name for name in LIBPQ_VARIABLES if os.environ.get(name)]
+
+
+def others_read_dotenv() -> bool:
+    """Tell whether every user of this machine may read the `.env` file that counts."""
+    path, _ = _env_file()
     try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables of the `.env` file, overridden by the process's own."""
+    path, is_named = _env_file()
+    return {**_dotenv(path, is_named=is_named), **os.environ}
+
+
+def _env_file() -> tuple[Path, bool]:
+    """Return the path of the `.env` file, and whether `MONTOIT_ENV_FILE` names it."""
+    named = os.environ.get(ENV_FILE)
+    return Path(named or ".env"), named is not None
+
+
+def _dotenv(path: Path, *, is_named: bool) -> dict[str, str]:
+    """Parse a `.env` file as it stands: `$` in a password is a `$`, and an unreadable line is an error.
+
+    A file that merely lies in the directory has to be ours; one that is named is read, whoever owns it.
+    """
+    shown = f"{ENV_FILE} : fichier" if is_named else ".env :"
+    try:
+        if not is_named:
+            _refuse_others_file(path)
         with path.open(encoding="utf-8") as stream:
             bindings = list(parse_stream(stream))
     except FileNotFoundError:
-        return {}
+        if not is_named:
+            return {}
+        raise SettingsError([f"{shown} illisible (No such file or directory)"]) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "n'est pas de l'UTF-8"
-        raise SettingsError([f".env : illisible ({reason})"]) from None
+        raise SettingsError([f"{shown} illisible ({reason})"]) from None
     broken = [binding.original.line for binding in bindings if binding.error]
     if broken:
-        raise SettingsError([f".env, ligne {line} : illisible, attendu NOM='valeur'" for line in broken])
+        raise SettingsError([f"{path.name}, ligne {line} : illisible, attendu NOM='valeur'" for line in broken])
     return {binding.key: binding.value or "" for binding in bindings if binding.key is not None}
+
+
+def _refuse_others_file(path: Path) -> None:
+    """Refuse a `.env` that somebody else owns or may write, and that would name our database for us.
+
+    Raises:
+        SettingsError: its owner, or that of the link, is neither we nor root; others may write it; or it is no file.
+
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise SettingsError([".env : n'est pas un fichier ordinaire"])
+    if not {found.st_uid, path.lstat().st_uid} <= {os.geteuid(), 0}:
+        raise SettingsError(
+            [f".env : appartient à un autre compte. Supprimez-le, ou nommez-le si vous vous y fiez : {ENV_FILE}=.env"]
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise SettingsError([".env : tous les comptes de cette machine peuvent l'écrire. Corrigez : chmod 600 .env"])
 
 
 class _Reader:
@@ -268,13 +363,27 @@ class _Reader:
             return None
         return value
 
-    def _from_variable_or_file(self, name: str) -> str | None:
+    def database_url(self) -> str | None:
+        """Return the database's address from `DATABASE_URL` or its file; None if it is unset or was refused."""
+        value = self._from_variable_or_file("DATABASE_URL", is_required=False)
+        if value is None:
+            return None
+        origin = "DATABASE_URL" if "DATABASE_URL" in self.variables else "DATABASE_URL_FILE"
+        problem = _text_problem(value) or _quotes_problem(value)
+        if not problem and _EXAMPLE_URL.search(value):
+            problem = "contient encore le texte à remplacer (YOUR_…)"
+        if problem:
+            self.refuse(origin, problem)
+            return None
+        return value
+
+    def _from_variable_or_file(self, name: str, *, is_required: bool = True) -> str | None:
         file_name = f"{name}_FILE"
         if name in self.variables and file_name in self.variables:
             self.refuse(name, f"définie deux fois, aussi par {file_name}. Gardez l'une des deux")
             return None
         if file_name not in self.variables:
-            if name not in self.variables:
+            if name not in self.variables and is_required:
                 self.refuse(
                     name,
                     f"manquante. Définissez-la dans l'environnement, dans .env, ou {file_name} = un fichier",

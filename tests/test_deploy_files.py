@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,19 +34,24 @@ def _checkout(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(ROOT / name)
 
 
+INSTALL = [
+    "pip install --require-hashes -r requirements/deploy.txt",
+    "pip install --no-deps --no-build-isolation -e .",
+]
+
+
 def run_job(name: str, database: Database) -> None:
-    """Execute the `run` steps of a job in order, as the runner does, with its environment."""
+    """Execute the `run` steps of a job in order, as the runner does, each with its environment."""
     secrets = {"DATABASE_URL": database.address, "INTOUCH_ENVIRONMENT": "production", **SECRETS}
-    job = WORKFLOW["jobs"][name]
-    environment = {
-        variable: re.sub(r"\$\{\{ (?:secrets|vars)\.(\w+) \}\}", lambda match: secrets[match[1]], value)
-        for variable, value in job["env"].items()
-    }
-    steps = [step["run"] for step in job["steps"] if "run" in step]
-    assert steps.pop(0) == "pip install -e ."
-    for step in steps:
+    steps = [step for step in WORKFLOW["jobs"][name]["steps"] if "run" in step]
+    assert [step["run"] for step in steps[:2]] == INSTALL
+    for step in steps[2:]:
+        environment = {
+            variable: re.sub(r"\$\{\{ (?:secrets|vars)\.(\w+) \}\}", lambda match: secrets[match[1]], value)
+            for variable, value in step["env"].items()
+        }
         result = subprocess.run(
-            ["/bin/bash", "-eo", "pipefail", "-c", step],
+            ["/bin/bash", "-eo", "pipefail", "-c", step["run"]],
             env={"PATH": f"{BIN}:{os.defpath}", **environment}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert result.returncode == 0, (step, result.stdout, result.stderr)
@@ -57,6 +63,10 @@ def test_the_workflow_is_valid() -> None:
          str(DEPLOY / "github-actions.yml")],
         check=True,
     )  # fmt: skip
+
+
+def test_the_workflow_has_no_known_weakness() -> None:
+    subprocess.run([f"{BIN}/zizmor", "--offline", "--quiet", str(DEPLOY / "github-actions.yml")], check=True)
 
 
 def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Database]) -> None:
@@ -75,6 +85,38 @@ def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Da
     assert database.rows(STATE) == [("0007", 0, 0)]
     run_job("activate", database)
     assert database.rows(STATE) == [("0008", 7, 6)]
+
+
+def test_secrets_stand_at_the_step_that_needs_them() -> None:
+    """Actions, and the code that a package's installation runs, see none of them."""
+    for name, job in WORKFLOW["jobs"].items():
+        assert "env" not in job, name
+        for step in job["steps"]:
+            needs = any(word in step.get("run", "") for word in ("alembic", "montoit-db"))
+            assert ("secrets." in str(step)) == needs, step
+            assert "secrets." not in step.get("run", ""), "a shell would show it"
+    assert "env" not in WORKFLOW
+
+
+def test_what_is_run_is_named_by_its_content() -> None:
+    """Actions by their commit, images by their digest, packages by hashes, from whatever index the machine has."""
+    used = [step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used)
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^FROM \S+@sha256:[0-9a-f]{64}$", dockerfile, re.MULTILINE)
+    (container,) = JOB["spec"]["template"]["spec"]["containers"]
+    assert "@sha256:" in container["image"]
+    for command in INSTALL:
+        flags = command.replace("pip install ", "pip install --no-cache-dir ")
+        assert flags in dockerfile
+    lock = (ROOT / "requirements" / "deploy.txt").read_text(encoding="utf-8")
+    assert "://" not in lock, "no index's address"
+    blocks = re.split(r"\n(?=[a-z])", re.sub(r"(?m)^ *#.*\n", "", lock).strip())
+    locked = {re.split(r"[=\[ ]", block)[0] for block in blocks}
+    assert all("--hash=sha256:" in block for block in blocks)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.split(r"[\[>]", name)[0] for name in [*project["dependencies"], "hatchling"]} <= locked
 
 
 def test_what_changes_services_is_approved() -> None:

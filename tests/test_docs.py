@@ -75,7 +75,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_recorded_session_fits_80_columns() -> None:
     session = source("docs/session.txt")
-    assert {"rollout", "monitor"} <= set(re.findall(r"^\$ montoit-db (\w+)", session, re.MULTILINE))
+    assert {"rollout", "monitor", "history"} <= set(re.findall(r"^\$ montoit-db (\w+)", session, re.MULTILINE))
     assert max(map(len, session.splitlines())) <= 80
 
 

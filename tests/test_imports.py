@@ -63,10 +63,12 @@ ORDER = (
     # a deployment
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
+    "montoit_db.deploy.exposure",
     "montoit_db.deploy.preflight",
     # what the database is used for
     "montoit_db.flags",
     "montoit_db.flags.rollout",
+    "montoit_db.flags.history",
     "montoit_db.monitoring",
     "montoit_db.monitoring.read",
     "montoit_db.monitoring.terminal",

@@ -1,12 +1,13 @@
 """No secret leaves: canaries are stored, and searched for in every channel, on every path that fails.
 
-The server is one of our own making, so that its log can be read: once with `log_statement = all` and
-pg_stat_statements, once with default settings.
+The server is one of our own making, so that its log can be read: with `log_statement = all` and pg_stat_statements,
+with default settings, and with pgaudit, which prints the variables that the statements of plpgsql get.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import logging
 import os
 import time
@@ -53,6 +54,17 @@ LOUD_PLANS = (
     "auto_explain.log_nested_statements=on",
     "auto_explain.log_verbose=on",
 )
+# Debian's PostgreSQL has pgaudit, the embedded one has not.
+PGAUDIT = (
+    "shared_preload_libraries=pgaudit,auto_explain",
+    "pgaudit.log=all",
+    "pgaudit.log_parameter=on",
+    "pgaudit.log_client=off",
+    *LOUD_PLANS,
+)
+POSTGRESQL_15 = Path("/usr/lib/postgresql/15")
+SERVERS = ("loud, table", "loud, vault", "default, table")
+AUDITED = "audited, table"
 
 
 class Server(NamedTuple):
@@ -63,14 +75,19 @@ class Server(NamedTuple):
     loud: bool
 
 
-@pytest.fixture(scope="module", params=["loud, table", "loud, vault", "default, table"])
+@pytest.fixture(scope="module", params=SERVERS)
 def watched_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     log, store = request.param.split(", ")
     loud = log == "loud"
     settings = (*(LOUD if loud else ()), *(LOUD_PLANS if loud and store == "table" else ()))
+    binaries = None
+    if request.param == AUDITED:
+        if not (POSTGRESQL_15 / "lib" / "pgaudit.so").exists():
+            pytest.skip("pgaudit (Debian: postgresql-15-pgaudit) is missing")
+        settings, binaries = PGAUDIT, POSTGRESQL_15 / "bin"
     with TemporaryDirectory(prefix="montoit-leaks-") as directory:
         Path(directory).chmod(0o755)
-        with embedded.server(Path(directory) / "server", (*FAST, *settings)) as handle:
+        with embedded.server(Path(directory) / "server", (*FAST, *settings), binaries) as handle:
             template = Database(handle.url("template1"))
             create_roles(template)
             if store == "vault":
@@ -209,7 +226,15 @@ def search(server: Server, database: Database, shown: str, path: str) -> None:
     print("0 hits")  # noqa: T201
 
 
-@pytest.mark.parametrize("path", PATHS)
+# With pgaudit only what raises errors of its own making, both ways.
+SHOUTING = ("shouting trigger", "deferred shouting trigger", "verification", "rollback: shouting trigger")
+
+
+@pytest.mark.parametrize(
+    ("watched_server", "path"),
+    [*itertools.product(SERVERS, PATHS), *itertools.product([AUDITED], SHOUTING)],
+    indirect=["watched_server"],
+)
 def test_a_failing_path_shows_nothing(watched_server: Server, watched_database: Database, path: str) -> None:
     verb, obstacle = PATHS[path]
     if verb == "downgrade":
@@ -230,6 +255,7 @@ def test_a_failing_path_shows_nothing(watched_server: Server, watched_database: 
 INDIFFERENT_TO_THE_VAULT = {"deferred constraint"}
 
 
+@pytest.mark.parametrize("watched_server", [*SERVERS, AUDITED], indirect=True)
 def test_the_working_paths_show_nothing(watched_server: Server, watched_database: Database) -> None:
     os.truncate(watched_server.log, 0)
     environment = {**PRODUCTION, "DATABASE_URL": watched_database.address, "SUPABASE_URL": "https://abc.supabase.co"}

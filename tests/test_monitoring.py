@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from montoit_db.database import make_engine
+from montoit_db.display import masked, without_personal_data
 from montoit_db.monitoring import terminal
 from montoit_db.monitoring.page import page
 from montoit_db.monitoring.read import (
@@ -29,9 +30,7 @@ from montoit_db.monitoring.read import (
     Monitoring,
     Service,
     alarms,
-    masked,
     read,
-    without_phone_numbers,
 )
 from tests.support.checkout import BIN
 from tests.support.commands import on, run, target
@@ -216,7 +215,7 @@ SEPARATORS = ["", " ", ".", "-", "/", "  ", "\N{NO-BREAK SPACE}", "\N{NARROW NO-
 def test_no_phone_number_is_shown(country: str, operator: str, rest: str, separator: str) -> None:
     pairs = [country, operator, *re.findall("..", rest)]
     number = separator.join(pair for pair in pairs if pair)
-    for shown in (masked(number), without_phone_numbers(f"Compte {number}, refusé")):
+    for shown in (masked(number), without_personal_data(f"Compte {number}, refusé")):
         assert "••••••" + rest[-2:] in shown
         assert rest[:6] not in re.sub(r"\W", "", shown)
         assert not re.search(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d", shown.replace(country, ""))
@@ -224,7 +223,7 @@ def test_no_phone_number_is_shown(country: str, operator: str, rest: str, separa
 
 @pytest.mark.parametrize("text", ["Erreur 4021", "Code 402, 1000000 FCFA", "", "MTT_PAY_12", "22/11/2026 19:30"])
 def test_other_numbers_stay(text: str) -> None:
-    assert without_phone_numbers(text) == text
+    assert without_personal_data(text) == text
 
 
 def test_the_latest_failures_are_intouchs_of_the_days_shown(schema_only: Database) -> None:

@@ -33,6 +33,7 @@ GUIDE = """\
 ╠════════════════════════════════════════════════════════════╣
 ║ ✅ Credentials InTouch : CONFIGURÉS                        ║
 ║ 📊 Services activés : 7/7                                  ║
+║ 🌐 API : apidist.gutouch.net                               ║
 ║                                                            ║
 ║ ✅ Paiements InTouch : ACTIF                               ║
 ║ ✅ Orange Money : ACTIF                                    ║
@@ -55,6 +56,7 @@ COMPLETE = InTouchState(
         ServiceState(service.key, service.label, True, "production", 100, "active")  # noqa: FBT003
         for service in SERVICES
     ),
+    host="apidist.gutouch.net",
 )
 
 
@@ -144,6 +146,7 @@ def test_status_of_an_activated_database(database_at: Callable[[str], Database])
     assert document == {
         "revision": {"current": "0008", "head": "0008", "pending": []},
         "environment": "production",
+        "host": "apidist.gutouch.net",
         "credentials": {"configured": 6, "expected": 6, "store": "table"},
         "operational": True,
     }

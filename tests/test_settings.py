@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,15 @@ from hypothesis import strategies as st
 from montoit_db.errors import SettingsError
 from montoit_db.settings import EXAMPLE_VALUES, DatabaseSettings, InTouchSettings, supabase_url
 from tests.support.checkout import ROOT
+from tests.support.commands import on, run
 from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.commands import Alembic
+    from tests.support.database import Database
 
 
 def problems(**variables: str) -> tuple[str, ...]:
@@ -249,7 +255,90 @@ def test_dotenv_that_is_no_text(tmp_path: Path) -> None:
         DatabaseSettings.from_environment()
 
 
+def test_a_dotenv_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("INTOUCH_ENVIRONMENT=sandbox\n")
+    (tmp_path / ".env").chmod(0o646)
+    with pytest.raises(SettingsError, match=r"\.env : tous les comptes"):
+        DatabaseSettings.from_environment()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file away")
+def test_a_dotenv_of_somebody_else_is_refused_unless_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text("INTOUCH_ENVIRONMENT=sandbox\n")
+    os.chown(path, 12345, -1)
+    with pytest.raises(SettingsError, match=r"\.env : appartient à un autre compte"):
+        DatabaseSettings.from_environment()
+    monkeypatch.setenv("MONTOIT_ENV_FILE", str(path))
+    assert DatabaseSettings.from_environment().environment == "sandbox"
+    monkeypatch.delenv("MONTOIT_ENV_FILE")
+    path.rename(tmp_path / "theirs")
+    path.symlink_to("theirs")
+    with pytest.raises(SettingsError, match=r"\.env : appartient à un autre compte"):
+        DatabaseSettings.from_environment()
+
+
+def test_a_pipe_instead_of_a_dotenv_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(SettingsError, match="fichier ordinaire"):
+        DatabaseSettings.from_environment()
+
+
+def test_a_named_env_file_replaces_dotenv_and_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("INTOUCH_ENVIRONMENT=sandbox\n")
+    (tmp_path / "named").write_text("DATABASE_URL=postgresql://named/db\n")
+    monkeypatch.setenv("MONTOIT_ENV_FILE", "named")
+    assert DatabaseSettings.from_environment() == DatabaseSettings("postgresql://named/db", "production")
+    monkeypatch.setenv("MONTOIT_ENV_FILE", "missing")
+    with pytest.raises(SettingsError, match="MONTOIT_ENV_FILE : fichier illisible"):
+        DatabaseSettings.from_environment()
+
+
+def test_a_refused_dotenv_does_not_stop_a_rollback(
+    tmp_path: Path, activated: Database, alembic_for: Callable[[Database], Alembic]
+) -> None:
+    """The database stands in the environment, so the file is needed for nothing; an activation would need it."""
+    (tmp_path / ".env").write_text("INTOUCH_PASSWORD='canary\n")
+    alembic = alembic_for(activated)
+    assert ".env, ligne 1" in alembic("upgrade", "head").err
+    result = alembic("downgrade", "-1", environment={})
+    assert (result.code, ".env, ligne 1" in result.err) == (0, True)
+    assert activated.value("select count(*) from feature_flags where key = 'wave_payment' and is_enabled") == 0
+
+
+def test_a_mere_look_creates_no_server(tmp_path: Path) -> None:
+    result = run("montoit-db", "status", environment={"INTOUCH_ENVIRONMENT": "sandbox"})
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "alembic upgrade head le crée" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 # The database
+
+
+def test_the_address_of_the_database_may_come_by_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:p@h/d\n")
+    assert DatabaseSettings.from_environment({"DATABASE_URL_FILE": "url"}).url == "postgresql://u:p@h/d"
+    with pytest.raises(SettingsError, match="DATABASE_URL : définie deux fois"):
+        DatabaseSettings.from_environment({"DATABASE_URL_FILE": "url", "DATABASE_URL": "postgresql://h/d"})
+    with pytest.raises(SettingsError, match="DATABASE_URL_FILE : fichier illisible"):
+        DatabaseSettings.from_environment({"DATABASE_URL_FILE": "nowhere"})
+
+
+def test_every_group_that_a_command_uses_is_named_at_once(database: Database) -> None:
+    """Whatever the order in which they are read; a schema alone needs no credentials."""
+    broken = {"INTOUCH_ENVIRONMENT": "sandbox", "MONTOIT_LOCK_TIMEOUT": "x", "INTOUCH_ROLLOUT_PERCENTAGE": "x"}
+    wanted = {"MONTOIT_LOCK_TIMEOUT", "INTOUCH_ROLLOUT_PERCENTAGE", *SECRETS}
+    for command, named in (
+        (("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "head"), wanted),
+        (("montoit-db", "rotate"), wanted),
+        (("alembic", "-c", f"{ROOT}/alembic.ini", "upgrade", "schema@head"), {"MONTOIT_LOCK_TIMEOUT"}),
+    ):
+        result = run(*command, environment=on(database, broken))
+        found = [line.split()[1] for line in result.stderr.splitlines() if line.startswith("  - ")]
+        assert sorted(found) == sorted(named), command
 
 
 @pytest.mark.parametrize("environment", [{}, {"INTOUCH_ENVIRONMENT": "production"}])
@@ -290,3 +379,5 @@ def test_the_example_is_refused_until_it_is_filled_in() -> None:
     with pytest.raises(SettingsError) as refusal:
         InTouchSettings.from_environment(example)
     assert {problem.split()[0] for problem in refusal.value.problems} >= set(SECRETS)
+    with pytest.raises(SettingsError, match="DATABASE_URL : contient encore le texte à remplacer"):
+        DatabaseSettings.from_environment(example)

@@ -59,6 +59,35 @@ comment on table montoit.administrators is
 alter table montoit.administrators enable row level security;
 revoke all on table montoit.administrators from public, anon, authenticated, service_role;
 
+create table if not exists montoit.trail (
+    id uuid default gen_random_uuid() not null,
+    at timestamptz default clock_timestamp() not null,
+    subject text not null,
+    key text,
+    user_id uuid,
+    jwt_user uuid,
+    role text not null,
+    login_role text not null,
+    reason text,
+    before jsonb,
+    after jsonb,
+    constraint trail_pkey primary key (id)
+);
+create index if not exists idx_trail_at on montoit.trail (at);
+comment on table montoit.trail is
+    'Who ordered what, and why. Written by triggers and commands, and only added to. Flags have feature_flag_history.';
+comment on column montoit.trail.at is 'When the line was written, so that the lines of a transaction have an order.';
+comment on column montoit.trail.subject is
+    'activation, rollback, rotation, rollout or purge (an order); override, credential or administrator (a row).';
+comment on column montoit.trail.key is 'What was changed: a flag''s key, a credential''s name. Never a value.';
+comment on column montoit.trail.user_id is 'Whom the change is about; no foreign key: the trail outlives the user.';
+comment on column montoit.trail.jwt_user is 'The JWT''s user; null: nobody signed in.';
+comment on column montoit.trail.role is 'Database role that made the change.';
+comment on column montoit.trail.login_role is 'Database role that logged in (session_user).';
+comment on column montoit.trail.reason is 'Why; null: the author did not say.';
+alter table montoit.trail enable row level security;
+revoke all on table montoit.trail from public, anon, authenticated, service_role;
+
 alter table montoit.alembic_version enable row level security;
 revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;
 """
@@ -83,7 +112,21 @@ FUNCTIONS = (
     "touch_updated_at",
     "refuse_to_lose_rows",
     "change_rows",
+    "order_reason",
+    "stamp_trail",
+    "keep_trail",
+    "record_administrator",
 )
+
+TRIGGERS = """
+create or replace trigger stamp_trail before insert on montoit.trail
+    for each row execute function montoit.stamp_trail();
+create or replace trigger keep_trail before update or delete or truncate on montoit.trail
+    for each statement execute function montoit.keep_trail();
+alter table montoit.trail enable always trigger keep_trail; -- also for a session that switches triggers off
+create or replace trigger record_administrator after insert or update or delete on montoit.administrators
+    for each row execute function montoit.record_administrator();
+"""
 
 
 def upgrade() -> None:
@@ -96,6 +139,7 @@ def upgrade() -> None:
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
     for function in CALLED_BY_API_ROLES:
         run(f"grant execute on function montoit.{function} to anon, authenticated, service_role;")
+    run(TRIGGERS)
     run("grant execute on function montoit.change_rows to service_role;")  # get_api_keys stamps rows as its caller
 
 
@@ -121,8 +165,9 @@ def create_record() -> None:
 
 def downgrade() -> None:
     """Drop what the schema holds. It stays for the version table, and the roles for the cluster's other databases."""
-    run("lock table montoit.administrators in access exclusive mode;")
+    run("lock table montoit.administrators, montoit.trail in access exclusive mode;")
     refuse_to_lose_rows()
+    run("drop table montoit.administrators, montoit.trail;")
     for function in reversed(FUNCTIONS):
         run(f"drop function montoit.{function};")
     run(
@@ -130,7 +175,6 @@ def downgrade() -> None:
         drop function montoit.record_objects;
         drop view montoit.objects;
         drop table montoit.released_objects;
-        drop table montoit.administrators;
         comment on schema montoit is null;
         revoke usage on schema montoit from anon, authenticated, service_role;
         alter table montoit.alembic_version disable row level security;

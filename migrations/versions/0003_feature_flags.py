@@ -76,11 +76,18 @@ $$;
 
 TRIGGERS = """
 revoke all on table montoit.feature_flag_seed from public, anon, authenticated, service_role;
-revoke all on function montoit.record_flag_change from public, anon, authenticated, service_role;
+revoke all on function montoit.record_flag_change, montoit.record_override, montoit.stamp_author
+    from public, anon, authenticated, service_role;
+create or replace trigger stamp_author before insert or update on public.feature_flags
+    for each row execute function montoit.stamp_author();
 create or replace trigger touch_updated_at before update on public.feature_flags
     for each row execute function montoit.touch_updated_at();
 create or replace trigger record_flag_change after insert or update or delete on public.feature_flags
     for each row execute function montoit.record_flag_change();
+create or replace trigger stamp_author before insert or update on public.feature_flag_overrides
+    for each row execute function montoit.stamp_author();
+create or replace trigger record_override after insert or update or delete on public.feature_flag_overrides
+    for each row execute function montoit.record_override();
 """
 
 
@@ -113,6 +120,8 @@ def upgrade() -> None:
     create_tables()
     run_file("flags/feature_flag_seed_v01")
     run_file("flags/record_flag_change_v01")
+    run_file("flags/stamp_author_v01")
+    run_file("flags/record_override_v01")
     run_file("flags/bucket_v01")
     run_file("flags/check_flag_v01")
     run_file("flags/check_flags_v01")
@@ -244,6 +253,8 @@ def downgrade() -> None:
         drop function montoit.check_flag;
         drop function montoit.bucket;
         drop function montoit.record_flag_change;
+        drop function montoit.record_override;
+        drop function montoit.stamp_author;
         drop view montoit.feature_flag_seed;
         """
     )

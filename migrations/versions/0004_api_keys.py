@@ -21,12 +21,15 @@ revoke all on table public.api_keys from public, anon, authenticated, service_ro
 create or replace trigger touch_updated_at
     before update of key_name, key_value, secret_id, endpoint, environment, is_active, metadata on public.api_keys
     for each row execute function montoit.touch_updated_at();
+create or replace trigger record_credential after insert or update or delete on public.api_keys
+    for each row execute function montoit.record_credential();
 """
 
 GRANTS = """
 revoke all on function
     montoit.keep_credential, montoit.store_credentials, montoit.verify_credentials, montoit.switch_off,
-    montoit.raise_without_values, montoit.read_credentials, montoit.take_credential, public.get_api_keys
+    montoit.message_without_values, montoit.read_credentials, montoit.take_credential, montoit.record_credential,
+    montoit.described_credential, public.get_api_keys
     from public, anon, authenticated, service_role;
 grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
 """
@@ -73,8 +76,9 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     run_file("credentials/keep_credential_v01")
+    run_file("credentials/record_credential_v01")
     run_file("credentials/read_credentials_v01")
-    run_file("credentials/raise_without_values_v01")
+    run_file("credentials/message_without_values_v01")
     run_file("credentials/given_credentials_v01")
     run_file("credentials/store_credentials_v01")
     run_file("credentials/verify_credentials_v01")
@@ -102,8 +106,10 @@ def downgrade() -> None:
         drop function montoit.store_credentials;
         drop view montoit.given_credentials;
         drop function montoit.take_credential;
-        drop function montoit.raise_without_values;
+        drop function montoit.message_without_values;
         drop function montoit.read_credentials;
         drop function montoit.keep_credential;
+        drop function montoit.record_credential;
+        drop function montoit.described_credential;
         """
     )

@@ -7,7 +7,7 @@ import json
 
 from alembic import context, op
 
-from montoit_db.deploy.statements import copy_values, refuse_missing_vault, run
+from montoit_db.deploy.statements import copy_values, refuse_missing_vault, run, with_reason
 from montoit_db.settings import InTouchSettings
 
 revision = "0008"
@@ -95,7 +95,7 @@ begin
             execute 'select decrypted_secret from vault.decrypted_secrets where name = $1'
                 into value using format('intouch_%s_%s', environment, name);
             value := coalesce(value, 'YOUR_');
-            perform set_config('montoit.' || name, value, true);
+            value := set_config('montoit.' || name, value, true); -- by no query, whose parameters can be logged
         end if;
         if value ~* '^YOUR[_-]' then
             problems := problems || (name || ' : contient encore le texte à remplacer (YOUR_…)');
@@ -136,13 +136,18 @@ select montoit.verify_credentials(current_setting('montoit.environment'), {text_
 
 # A share that the settings name wins. Otherwise a flag that is on, or was activated before, keeps its share; any other
 # flag gets 100 percent.
-SWITCH_ON = """
+SWITCH_ON = (
+    """
 do $$
 declare
     ordered_environment text := current_setting('montoit.environment');
     ordered jsonb;
     services integer;
+    services_before integer;
 begin
+    select count(*) into services_before
+    from public.feature_flags where is_enabled and key = any ({keys});
+
     select jsonb_agg(jsonb_build_object(
         'key', service.key,
         'name', service.name,
@@ -195,11 +200,16 @@ begin
                 services
             );
     end if;
+    insert into montoit.trail (subject, key, before, after) values (
+        'activation', 'intouch', jsonb_build_object('services', services_before),
+        jsonb_build_object('services', services, 'environment', ordered_environment)
+    );
 end;
 $$;
-""".replace("{services}", rows_of_services()).replace("{count}", str(len(SERVICES)))
-
-SWITCH_OFF = "select montoit.switch_off('alembic downgrade 0008');"
+""".replace("{keys}", text_array([*SERVICES]))
+    .replace("{services}", rows_of_services())
+    .replace("{count}", str(len(SERVICES)))
+)
 
 
 def before_upgrade() -> None:
@@ -224,7 +234,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Switch the services off and deactivate the credentials; every value stays."""
-    run(SWITCH_OFF)
+    why = with_reason("alembic downgrade 0008").replace("'", "''")
+    run(f"select montoit.switch_off('{why}');")
 
 
 def send(settings: InTouchSettings) -> None:
@@ -236,7 +247,7 @@ def send(settings: InTouchSettings) -> None:
         {
             "environment": settings.environment,
             "share": "" if settings.rollout_percentage is None else str(settings.rollout_percentage),
-            "reason": f"alembic upgrade 0008 ({settings.environment})",
+            "reason": with_reason(f"alembic upgrade 0008 ({settings.environment})"),
         },
     )
     copy_values(op.get_bind(), {key_name: settings.credentials[key_name] for key_name in CREDENTIALS})

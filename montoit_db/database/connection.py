@@ -16,7 +16,7 @@ from montoit_db.database.session import bounded
 from montoit_db.database.url import engine_url
 from montoit_db.display import harmless, on_one_line, show
 from montoit_db.errors import SettingsError, UnreachableError
-from montoit_db.settings import DatabaseSettings, DeploymentSettings
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, from_environment_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,17 +63,24 @@ def connect(
         UnreachableError: no server answers there, or it refuses the login.
 
     """
-    bounds = bounds or DeploymentSettings.from_environment()
+    if settings is None or bounds is None:
+        both = from_environment_together(DatabaseSettings, DeploymentSettings)
+        settings, bounds = settings or both[0], bounds or both[1]
     with located(settings, is_second=is_second) as url, connect_to(bounded(make_engine(url), bounds)) as connection:
         yield connection
 
 
 @contextmanager
-def located(settings: DatabaseSettings | None = None, *, is_second: bool = False) -> Iterator[URL]:
+def located(
+    settings: DatabaseSettings | None = None, *, is_second: bool = False, may_create: bool = False
+) -> Iterator[URL]:
     """Yield the database's address and name it on stderr; the embedded server, if it is that one, runs until the end.
+
+    A command that only looks creates no embedded server: `may_create` is for those that write.
 
     Raises:
         SettingsError: `DATABASE_URL` cannot be used.
+        UnreachableError: there is no embedded server here, and this command creates none.
 
     """
     settings = settings or DatabaseSettings.from_environment()
@@ -86,7 +93,7 @@ def located(settings: DatabaseSettings | None = None, *, is_second: bool = False
 
     from montoit_db.database import embedded  # noqa: PLC0415 -- only a trial loads it
 
-    with embedded.server() as server:
+    with embedded.server(may_create=may_create) as server:
         url = server.url()
         where = f"PostgreSQL embarqué, données dans {server.home}"
         if not is_second:

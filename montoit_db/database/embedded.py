@@ -74,18 +74,26 @@ class Server:
 
 
 @contextmanager
-def server(directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: Path | None = None) -> Iterator[Server]:
+def server(
+    directory: Path = DIRECTORY, options: Sequence[str] = (), binaries: Path | None = None, *, may_create: bool = True
+) -> Iterator[Server]:
     """Yield the server of `directory`: started if it does not run, stopped when no command uses it any more.
 
     `options` are server settings (`name=value`), for the case that this call starts the server; `binaries` is the
-    directory of another PostgreSQL's programs, for benchmarks that compare versions.
+    directory of another PostgreSQL's programs, for benchmarks that compare versions. A directory without a server gets
+    one if `may_create`.
 
     Raises:
         MontoitError: the `embedded` extra is missing, or a directory of the server's belongs to somebody else, may be
             written by others, or is a link.
-        UnreachableError: the server does not start; the message says where its log is.
+        UnreachableError: the server does not start (the message says where its log is), or there is none to start.
 
     """
+    if not may_create and not directory.exists():
+        raise UnreachableError(
+            f"Base de données injoignable : aucun PostgreSQL embarqué dans {directory.absolute()}.\n"
+            "alembic upgrade head le crée ; pour une autre base, définissez DATABASE_URL."
+        )
     try:
         cluster = _Cluster.locate(directory.absolute())
         if binaries is not None:

@@ -13,14 +13,21 @@ from montoit_db import database
 from montoit_db.deploy import adoption
 from montoit_db.deploy.autogenerate import Filter
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
-from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares
+from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
-from montoit_db.errors import MontoitError
+from montoit_db.errors import MontoitError, SettingsError
 from montoit_db.intouch.state import InTouchState, read
 from montoit_db.intouch.summary import nothing_to_do, summary
 from montoit_db.intouch.test_commands import Functions, test_commands
-from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+from montoit_db.settings import (
+    DatabaseSettings,
+    DeploymentSettings,
+    InTouchSettings,
+    from_environment_together,
+    names_database,
+    own_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +38,9 @@ if TYPE_CHECKING:
 
 # The commands that write, by the names of Alembic's functions.
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
+CREATING = frozenset({"upgrade", "stamp", "ensure_version", None})  # commands that may create an embedded server
+ROLLBACK = frozenset({"-1", f"{INTOUCH}@-1"})
+ACTIVATION = frozenset({"head", "heads", INTOUCH, f"{INTOUCH}@head", f"{INTOUCH}@heads"})
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 
 
@@ -188,19 +198,47 @@ class Deployment:
 
 
 @contextmanager
-def deployment() -> Iterator[Deployment]:
+def deployment(config: Config) -> Iterator[Deployment]:
     """Open the connection that the revisions run on.
 
     Raises:
-        SettingsError: `DATABASE_URL` or one of the waits cannot be used.
+        SettingsError: `DATABASE_URL` or one of the waits cannot be used; an activation names its own problems, too.
         UnreachableError: no server answers there, or it refuses the login.
 
     """
-    settings = DeploymentSettings.from_environment()
-    with database.located() as url:
+    command, destination = _typed(config)
+    target, settings = _settings(command, destination)
+    with database.located(target, may_create=command in CREATING) as url:
         engine = database.bounded(database.make_engine(url), settings)
         with database.connect_to(engine) as connection:
             yield Deployment(engine, connection, settings)
+
+
+def _typed(config: Config) -> tuple[str | None, str]:
+    """Return the command by the name of Alembic's function, None if a program calls Alembic; and its destination."""
+    options: Any = config.cmd_opts
+    return (None, "") if options is None else (options.cmd[0].__name__, str(getattr(options, "revision", "")))
+
+
+def _settings(command: str | None, destination: str) -> tuple[DatabaseSettings, DeploymentSettings]:
+    """Read the settings of a command; what a refused `.env` says does not stop a rollback of a database that is named.
+
+    Raises:
+        SettingsError: naming every problem of the groups that the command uses.
+
+    """
+    try:
+        return from_environment_together(DatabaseSettings, DeploymentSettings)
+    except SettingsError as error:
+        if command == "downgrade" and destination in ROLLBACK and names_database():
+            own = own_environment()
+            settings = DatabaseSettings.from_environment(own), DeploymentSettings.from_environment(own)
+            show("Le fichier .env est refusé, et le retour arrière s'en passe :", error=True)
+            show("\n".join(f"  - {problem}" for problem in error.problems), error=True)
+            return settings
+        if command == "upgrade" and destination in ACTIVATION:
+            from_environment_together(DatabaseSettings, DeploymentSettings, InTouchSettings)
+        raise
 
 
 def needs_no_database(config: Config) -> bool:

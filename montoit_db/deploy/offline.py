@@ -32,8 +32,11 @@ HEADER_OF_VALUES = """\
 --
 -- VALEURS : remplacez les cinq YOUR_… ci-dessous (une apostrophe s'écrit ''). Le script s'arrête s'il en reste.
 -- Une fois rempli, ce fichier contient des secrets : ne l'enregistrez pas, ne l'envoyez pas, supprimez-le.
--- Envoyé d'un seul bloc (c'est ce que fait le SQL Editor), son texte va dans le journal du serveur à la moindre
--- erreur. Préférez donc :
+-- Son texte va dans le journal du serveur :
+--   - envoyé d'un seul bloc (SQL Editor) : si log_statement = ddl, mod ou all, et à la moindre erreur ;
+--   - par psql -f, instruction par instruction : si log_statement = all ;
+--   - toujours : si pgaudit, auto_explain ou log_min_duration_statement notent les instructions.
+-- Préférez donc :
 --   - la page Vault de Supabase : créez-y intouch_<environnement>_<nom>, par exemple intouch_production_password,
 --     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""

@@ -8,7 +8,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, drift, locks
+from montoit_db.deploy import adoption, drift, exposure, locks
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
@@ -85,7 +85,8 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
             elif isinstance(values, DeploymentSettings):
                 bounds = values
     findings = [Finding("Réglages", "settings", problem) for problem in problems]
-    return findings or [Finding("Réglages", "ok", "complets")], intouch, bounds
+    findings = findings or [Finding("Réglages", "ok", "complets")]
+    return [*findings, *exposure.environment()], intouch, bounds
 
 
 def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
@@ -96,6 +97,9 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
     yield _vault(connection, intouch)
+    if intouch is not None:
+        yield exposure.host(intouch)
+    yield from exposure.audit(connection)
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
+REASON = "reason"
 
 _INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
@@ -97,11 +98,17 @@ def is_allowed(name: str) -> bool:
 
     """
     answers = context.get_x_argument(as_dictionary=True)
-    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT}:
+    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, REASON}:
         raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
     if answers.get(name, "yes") != "yes":
         raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")
     return name in answers
+
+
+def with_reason(order: str) -> str:
+    """Return what the trail keeps as the reason of `order`, with the operator's own: `alembic -x reason="…" …`."""
+    reason = context.get_x_argument(as_dictionary=True).get(REASON)
+    return f"{order} : {reason}" if reason else order
 
 
 def refuse_to_lose_rows() -> None:

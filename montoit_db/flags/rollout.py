@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
@@ -148,10 +149,11 @@ _SET_SHARE = "update public.feature_flags set rollout_percentage = %(share)s whe
 _COUNT_CHANGED = (
     "select count(*) from public.feature_flags where key = any(%(keys)s) and rollout_percentage = %(share)s"
 )
+_RECORD = "insert into montoit.trail (subject, before, after) values ('rollout', %(before)s, %(after)s)"
 
 
 def apply(connection: Connection, changes: Sequence[Change], reason: str, settings: DeploymentSettings) -> None:
-    """Carry out a plan in one transaction, and commit; the history keeps `reason` and the database role.
+    """Carry out a plan in one transaction, and commit; the history and the trail keep `reason` and who ordered it.
 
     Raises:
         RefusedError: a flag has changed since the plan, somebody holds a lock on it, or a trigger undid the change.
@@ -160,6 +162,7 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
     before = {change.key: change.before for change in changes if change.is_needed}
     if not before:
         return
+    after = dict.fromkeys(before, changes[0].after)
     values = {"keys": list(before), "share": changes[0].after}
     try:
         take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
@@ -182,6 +185,7 @@ def apply(connection: Connection, changes: Sequence[Change], reason: str, settin
                 "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
                 "déclencheur (trigger) ajouté à public.feature_flags."
             )
+        connection.exec_driver_sql(_RECORD, {"before": json.dumps(before), "after": json.dumps(after)})
         connection.commit()
     except DBAPIError as error:
         if not isinstance(error.orig, LOCK_ERRORS):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 
 class Service(NamedTuple):
@@ -63,3 +65,18 @@ STATUSES = {
     "NOTFOUND": "failed",
     "CANCELLED": "cancelled",
 }
+
+_INTOUCHS_HOST = re.compile(r"([a-z0-9-]+\.)*gutouch\.(net|com)")
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address, `?` if it has none."""
+    try:
+        return urlsplit(url).hostname or "?"
+    except ValueError:
+        return "?"
+
+
+def is_intouchs(host: str) -> bool:
+    """Tell whether a host is one of InTouch's: whoever has another one there gets the credentials."""
+    return _INTOUCHS_HOST.fullmatch(host) is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from montoit_db.deploy.locks import take_lock
@@ -17,22 +19,35 @@ if TYPE_CHECKING:
     from montoit_db.settings import InTouchSettings
 
 
+_DIFFERING = """
+select given.key_name
+from unnest(%(names)s::text[], %(hashes)s::text[]) as given (key_name, hash)
+left join montoit.read_credentials('intouch') as stored
+    on stored.key_name = given.key_name and stored.is_active and stored.environment = %(environment)s
+where encode(sha256(convert_to(%(salt)s || stored.value, 'UTF8')), 'hex') is distinct from given.hash
+order by given.key_name
+"""
+
+
 def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, ...]:
-    """Return the names of the credentials whose stored values are not those of `settings`."""
-    rows = connection.exec_driver_sql(
-        "select key_name, value from montoit.read_credentials('intouch')"
-        " where is_active and environment = %(environment)s",
-        {"environment": settings.environment},
-    )
-    stored: dict[str, str] = {row[0]: row[1] for row in rows}
-    return tuple(sorted(name for name, value in settings.credentials.items() if stored.get(name) != value))
+    """Return the names of the credentials whose stored values are not those of `settings`.
+
+    The server compares, and gets a salted hash of each value: no stored value is fetched, and no given one is sent.
+    """
+    salt = secrets.token_hex(32)
+    hashes = {name: sha256(f"{salt}{value}".encode()).hexdigest() for name, value in settings.credentials.items()}
+    names = connection.exec_driver_sql(
+        _DIFFERING,
+        {"names": [*hashes], "hashes": [*hashes.values()], "salt": salt, "environment": settings.environment},
+    ).scalars()
+    return tuple(names)
 
 
-def rotate(connection: Connection, settings: InTouchSettings, patience: float) -> tuple[str, ...]:
+def rotate(connection: Connection, settings: InTouchSettings, patience: float, reason: str = "") -> tuple[str, ...]:
     """Store the credentials of `settings`, leave the services as they are, and return the names of those that changed.
 
     A deployment that is under way is waited for, `patience` seconds at the most. The caller commits. Secrets of the
-    Vault keep their ids.
+    Vault keep their ids. The trail keeps `reason`.
 
     Raises:
         RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.
@@ -49,7 +64,8 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float) -
             "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
         )
     refuse_missing_vault(connection, settings)
-    connection.exec_driver_sql("select set_config('montoit.reason', 'montoit-db rotate', true)")
+    why = "montoit-db rotate" + (f" : {reason}" if reason else "")
+    connection.exec_driver_sql("select set_config('montoit.reason', %(why)s, true)", {"why": why})
     copy_values(connection, settings.credentials)
     names = [credential.key_name for credential in CREDENTIALS]
     changed = connection.exec_driver_sql(
@@ -63,5 +79,9 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float) -
     connection.exec_driver_sql(
         "select montoit.verify_credentials(%(environment)s, %(names)s)",
         {"environment": settings.environment, "names": names},
+    )
+    connection.exec_driver_sql(
+        "insert into montoit.trail (subject, key, after) values ('rotation', 'intouch', %(after)s)",
+        {"after": json.dumps({"environment": settings.environment, "changed": sorted(changed)})},
     )
     return tuple(sorted(changed))

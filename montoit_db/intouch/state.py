@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
+from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES, host_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -45,6 +45,7 @@ class InTouchState:
 
     `revisions` are the rows of `montoit.alembic_version`. `environment` is None if no credential is active, or if both
     environments have active ones. `has_foreign_flags`: the platform's feature_flags is there, and not adopted yet.
+    `host` is that of InTouch's API, by the endpoint of the active credentials.
     """
 
     revisions: tuple[str, ...]
@@ -53,6 +54,7 @@ class InTouchState:
     services: tuple[ServiceState, ...]
     has_active_credentials: bool = False
     has_foreign_flags: bool = False
+    host: str | None = None
 
     @property
     def active_services(self) -> int:
@@ -81,7 +83,7 @@ select
     to_regclass('public.feature_flags') is not null
 """
 _CREDENTIALS = """
-select environment, count(*), count(secret_id)
+select environment, count(*), count(secret_id), max(endpoint)
 from public.api_keys
 where service_name = 'intouch' and is_active and key_name = any(%(names)s)
   and (key_value <> '' or secret_id is not null)
@@ -105,7 +107,7 @@ def read(connection: Connection) -> InTouchState:
     if has_credentials:
         names = [credential.key_name for credential in CREDENTIALS]
         rows = connection.exec_driver_sql(_CREDENTIALS, {"names": names})
-        by_environment = {row[0]: (row[1], row[2]) for row in rows}
+        by_environment = {row[0]: tuple(row[1:]) for row in rows}
     flags = {}
     if has_flags:
         rows = connection.exec_driver_sql(_SERVICES, {"keys": [service.key for service in SERVICES]})
@@ -113,7 +115,7 @@ def read(connection: Connection) -> InTouchState:
 
     # With two active environments callers would not know which credentials they get.
     environment = next(iter(by_environment)) if len(by_environment) == 1 else None
-    configured, in_vault = by_environment[environment] if environment else (0, 0)
+    configured, in_vault, endpoint = by_environment[environment] if environment else (0, 0, None)
     store = None if not configured else "vault" if in_vault == configured else "table"
     return InTouchState(
         revisions=revisions,
@@ -124,6 +126,7 @@ def read(connection: Connection) -> InTouchState:
         ),
         has_active_credentials=bool(by_environment),
         has_foreign_flags=has_table and not has_flags,
+        host=host_of(endpoint) if endpoint else None,
     )
 
 

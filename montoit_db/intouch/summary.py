@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from montoit_db.display import framed
+from montoit_db.display import framed, on_one_line, shortened
+from montoit_db.intouch.catalogue import is_intouchs
 
 if TYPE_CHECKING:
     from montoit_db.intouch.state import InTouchState, ServiceState
@@ -26,6 +27,8 @@ def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH
         credentials,
         f"📊 Services activés : {state.active_services}/{len(state.services)}",
     ]
+    if state.host is not None:
+        lines.append(host_line(state.host))
     if state.environment == "sandbox":
         lines.append("🧪 SANDBOX : environnement de test")
     lines += ["", *map(_service_line, state.services), ""]
@@ -38,6 +41,13 @@ def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH
     else:
         lines.append("❌ INTÉGRATION INTOUCH INCOMPLÈTE")
     return framed(title, lines) + note
+
+
+def host_line(host: str) -> str:
+    """Return where the credentials are sent to, with a warning if that is none of InTouch's hosts."""
+    if is_intouchs(host):
+        return f"🌐 API : {on_one_line(host)}"
+    return f"⚠ API : {shortened(on_one_line(host), 28)}, pas un hôte d'InTouch"
 
 
 def _service_line(service: ServiceState) -> str:

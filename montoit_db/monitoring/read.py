@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from montoit_db.display import DASH, number, on_one_line, percent
+from montoit_db.display import DASH, masked, number, on_one_line, percent, without_personal_data
 from montoit_db.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def read(connection: Connection, days: int = 7) -> Monitoring:
                 LOGS[row.log],
                 masked(row.phone_number or ""),
                 row.status_code,
-                without_phone_numbers(on_one_line(row.message or "")),
+                without_personal_data(on_one_line(row.message or "")),
             )
             for row in failures
         ),
@@ -162,26 +161,6 @@ _LATEST = """
  limit %(limit)s)
 """
 _LATEST_OF_ALL = " union all ".join(_LATEST.format(log=log) for log in LOGS) + " order by at desc limit %(limit)s"
-
-
-def masked(number: str) -> str:
-    """Return a phone number, in any spelling, with its middle hidden: +225 07 01 02 03 04 becomes +22507••••••04."""
-    digits = re.sub(r"\D", "", number)
-    shown_first = max(0, len(digits) - 8)
-    hidden = "•" * max(0, len(digits) - shown_first - 2)
-    return f"{'+' if number.lstrip().startswith('+') else ''}{digits[:shown_first]}{hidden}{digits[-2:]}"
-
-
-def without_phone_numbers(text: str) -> str:
-    """Return `text` with the middle of phone numbers hidden: Ivorian numbers, and any eight digits in a row."""
-    return _PHONE_NUMBER.sub(lambda match: masked(match[0]), text)
-
-
-# What may stand between two digits of a number: at most three characters, `) (` for example.
-_APART = r"[^\w,;:]{0,3}"
-_PHONE_NUMBER = re.compile(
-    rf"(?:(?:\+|00)?2{_APART}2{_APART}5{_APART})?0{_APART}[157](?:{_APART}\d){{6,8}}(?!\d)|\+?\d{{8,}}"
-)
 
 
 class Column(NamedTuple):

@@ -54,6 +54,12 @@ insert into public.api_keys (service_name, key_name, environment) values ('brevo
 """
 
 
+OVERRIDE = (
+    "insert into feature_flag_overrides (feature_flag_id, user_id, is_enabled, created_by)"
+    " values ('{}', '{}', true, '{}')"
+)
+
+
 def attempt(database: Database, caller: Caller, sql: str) -> int | str:
     """Return how many rows a statement sees or changes, or the SQLSTATE; nothing of it stays."""
     try:
@@ -71,6 +77,14 @@ def ask(execute: Any, caller: Caller, sql: str) -> CursorResult[Any]:  # noqa: A
     execute("select set_config('request.jwt.claims', %(claims)s, true)", {"claims": caller.claims})
     result: CursorResult[Any] = execute(sql, execution_options={"no_parameters": True})
     return result
+
+
+def commit(database: Database, caller: Caller, sql: str, reason: str = "") -> None:
+    """Execute a statement as this caller, with a reason, and keep what it did."""
+    with make_engine(database.url).begin() as connection:
+        headers = json.dumps({"x-montoit-reason": reason})
+        connection.exec_driver_sql("select set_config('request.headers', %(headers)s, true)", {"headers": headers})
+        ask(connection.exec_driver_sql, caller, sql)
 
 
 def value(database: Database, caller: Caller, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns

@@ -9,7 +9,9 @@
 --
 -- Every error, also of a constraint or trigger of the operator's, is raised again without its message, which may quote the
 -- row. A missing value is an error, too: its setting is unset, or empty if the session has set it before.
--- Generic plans only: a plan that is made for a value shows it in a log of plans.
+--
+-- No variable holds a value: pgaudit and auto_explain print the variables that a statement gets. Each statement takes the
+-- value from its setting, by name. Generic plans only: a plan that is made for a value shows it in a log of plans.
 create or replace function montoit.store_credentials(target_environment text, target_store text, credentials jsonb)
 returns text[]
 language plpgsql
@@ -23,7 +25,7 @@ declare
     secret uuid;
     secret_name text;
     changed text[] := '{}';
-    kept_value text;
+    setting text; -- the name of the one that holds the credential's value
     root text := current_setting('montoit.base_url');
     state text;
     constraint_of text;
@@ -34,10 +36,10 @@ begin
             coalesce(given.key_name, stored.key_name) as key_name,
             coalesce(stored.environment, target_environment) as environment,
             coalesce(given.metadata, '{}') as metadata,
-            coalesce(given.value, stored.value) as value,
-            stored.value as former_value,
+            stored.id,
             stored.secret_id as former_secret,
-            given.key_name is not null as is_given
+            given.key_name is not null as is_given,
+            given.value is distinct from stored.value as is_new
         from (
             select key_name, metadata, current_setting('montoit.' || key_name) as value
             from jsonb_each(credentials) as each (key_name, metadata)
@@ -47,7 +49,12 @@ begin
         where given.key_name is not null
            or ((stored.secret_id is null) = to_vault and stored.value is not null)
     loop
-        if credential.value = '' then
+        setting := 'montoit.' || credential.key_name;
+        if not credential.is_given then -- it moves to the other store
+            setting := 'montoit.moved';
+            perform set_config(setting, value, true) from montoit.read_credentials('intouch') where id = credential.id;
+        end if;
+        if current_setting(setting) = '' then
             raise exception using errcode = 'null_value_not_allowed';
         end if;
         secret := null;
@@ -58,22 +65,21 @@ begin
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(credential.value, secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.former_value <> credential.value then
-                perform vault.update_secret(secret, credential.value);
+                secret := vault.create_secret(current_setting(setting), secret_name, 'InTouch, montoit_db');
+            elsif credential.former_secret is distinct from secret or credential.is_new then
+                perform vault.update_secret(secret, current_setting(setting));
             end if;
         elsif credential.former_secret is not null then
             delete from vault.secrets where id = credential.former_secret;
         end if;
 
-        kept_value := case when not to_vault then credential.value end;
         -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
         set local search_path to default;
         insert into public.api_keys as stored
             (service_name, key_name, key_value, secret_id, endpoint, environment, is_active, metadata)
         values (
-            'intouch', credential.key_name, kept_value, secret, root, credential.environment, credential.is_given,
-            credential.metadata
+            'intouch', credential.key_name, case when not to_vault then pg_catalog.current_setting(setting) end, secret,
+            root, credential.environment, credential.is_given, credential.metadata
         )
         on conflict (service_name, key_name, environment) do update set
             key_value = excluded.key_value,
@@ -84,10 +90,11 @@ begin
         set constraints all immediate; -- a deferred one would fail at the commit, and quote the row there
         set local search_path to '';
 
-        if credential.former_value is distinct from credential.value then
+        if credential.is_given and credential.is_new then
             changed := changed || credential.key_name;
         end if;
     end loop;
+    perform set_config('montoit.moved', '', true);
 
     perform montoit.change_rows(format(
         'update public.api_keys set is_active = false where id = any (%L::uuid[])',
@@ -101,7 +108,7 @@ exception
     when others then
         get stacked diagnostics
             state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-        perform montoit.raise_without_values(state, constraint_of, table_of);
-        return null;
+        raise exception using
+            errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
 end;
 $$;

@@ -1,4 +1,4 @@
--- The rollback: seven services off, every credential inactive, values kept; the history keeps `why`.
+-- The rollback: seven services off, every credential inactive, values kept; the history and the trail keep `why`.
 -- `alembic downgrade -1` calls it, and an operator may, in an SQL editor.
 --
 -- Reads services and credentials back. Its errors quote no row of api_keys, as those of store_credentials.
@@ -17,8 +17,12 @@ declare
     table_of text;
     still_on integer;
     still_active integer;
+    before jsonb;
 begin
     perform set_config('montoit.reason', coalesce(nullif(btrim(why), ''), 'montoit.switch_off'), true);
+
+    select jsonb_build_object('services', count(*)) into before
+    from public.feature_flags where key = any (services) and is_enabled;
 
     perform montoit.change_rows(format(
         'update public.feature_flags set is_enabled = false, credentials_status = %L where key = any (%L::text[])',
@@ -34,7 +38,8 @@ begin
         when others then
             get stacked diagnostics
                 state = returned_sqlstate, constraint_of = constraint_name, table_of = table_name;
-            perform montoit.raise_without_values(state, constraint_of, table_of);
+            raise exception using
+                errcode = state, message = montoit.message_without_values(state, constraint_of, table_of);
     end;
 
     select count(*) into still_on
@@ -52,5 +57,6 @@ begin
                 still_on, still_active
             );
     end if;
+    insert into montoit.trail (subject, key, before, after) values ('rollback', 'intouch', before, '{"services": 0}');
 end;
 $$;

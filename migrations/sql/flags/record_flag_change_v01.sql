@@ -1,6 +1,5 @@
--- Trigger: writes a flag's history for every writer, also for those who may not write to the history themselves.
--- The author gives a reason in the setting montoit.reason (set_config, local), or over the API in the header
--- x-montoit-reason.
+-- Trigger: writes a flag's history for every writer, also for those who may not write to the history themselves. The author
+-- may give a reason: see order_reason.
 create or replace function montoit.record_flag_change()
 returns trigger
 language plpgsql
@@ -9,7 +8,6 @@ set search_path = ''
 as $$
 declare
     flag public.feature_flags := coalesce(new, old);
-    reason text := nullif(current_setting('montoit.reason', true), '');
     change text := case tg_op when 'INSERT' then 'created' when 'DELETE' then 'deleted' else 'updated' end;
 begin
     if tg_op = 'UPDATE' then
@@ -20,14 +18,6 @@ begin
         if new.is_enabled is distinct from old.is_enabled then
             change := case when new.is_enabled then 'enabled' else 'disabled' end;
         end if;
-    end if;
-    if reason is null then
-        begin
-            reason := nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-montoit-reason';
-        exception
-            when data_exception then
-                null; -- headers that are not JSON give no reason
-        end;
     end if;
     -- current_user_id() is not called if nobody signed in; actor repeats the expression of montoit.caller_role().
     insert into public.feature_flag_history
@@ -40,7 +30,7 @@ begin
         case when tg_op <> 'DELETE' then to_jsonb(new) end,
         case when current_setting('request.jwt.claims', true) <> '' then montoit.current_user_id() end,
         coalesce(nullif(current_setting('role', true), 'none'), session_user),
-        reason
+        montoit.order_reason()
     );
     return null;
 end;

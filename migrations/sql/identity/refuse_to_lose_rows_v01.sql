@@ -18,7 +18,7 @@ declare
 begin
     foreach table_name in array array[
         'public.feature_flags', 'public.feature_flag_history', 'public.feature_flag_overrides', 'public.api_keys',
-        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators'
+        'public.payment_logs', 'public.sms_logs', 'public.whatsapp_logs', 'montoit.administrators', 'montoit.trail'
     ] loop
         -- The table's revision is applied if an object that it creates is there.
         continue when to_regclass(table_name) is null or case

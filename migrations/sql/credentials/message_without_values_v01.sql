@@ -1,0 +1,28 @@
+-- What to say of an error about credentials instead of its message, which may quote a row.
+create or replace function montoit.message_without_values(state text, constraint_of text, table_of text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    known record;
+    shown text := '';
+begin
+    -- Only names that exist are shown: a trigger can raise an error with any text as the name. The names are compared here
+    -- and not by the query, since a query's parameters can be logged.
+    for known in
+        select 'contrainte' as kind, conname::text as name from pg_catalog.pg_constraint
+        union
+        select 'table', relname::text from pg_catalog.pg_class
+        order by kind, name
+    loop
+        if known.name = (case known.kind when 'table' then table_of else constraint_of end) then
+            shown := shown || format(', %s %s', known.kind, known.name);
+        end if;
+    end loop;
+    return format(
+        'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s).', state, shown
+    );
+end;
+$$;

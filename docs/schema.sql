@@ -62,9 +62,12 @@ declare
     me uuid;
     is_on boolean;
 begin
-    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
-    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
-    if caller = 'authenticated' then
+    -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
+    -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
+    -- of a check.
+    if caller = 'anon' then
+        asked_user := null;
+    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -80,8 +83,6 @@ begin
                     message = 'feature flags of another user';
             end if;
         end if;
-    elsif caller = 'anon' then
-        asked_user := null;
     end if;
     select answer into is_on
     from (
@@ -118,9 +119,12 @@ declare
     caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
     me uuid;
 begin
-    -- Who may ask for whom: decided here, since the function sees every flag and override. `me` repeats the expression of
-    -- montoit.current_user_id(): calling it would take a tenth of the time of a check.
-    if caller = 'authenticated' then
+    -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
+    -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
+    -- of a check.
+    if caller = 'anon' then
+        asked_user := null;
+    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -136,8 +140,6 @@ begin
                     message = 'feature flags of another user';
             end if;
         end if;
-    elsif caller = 'anon' then
-        asked_user := null;
     end if;
     return (
         select coalesce(jsonb_object_agg(key, answer), '{}')
@@ -294,7 +296,7 @@ begin
             where schemaname = 'public' and tablename = name and policyname in (
                 'signed-in users read', 'users read their own', 'administrators read', 'administrators insert',
                 'administrators update', 'administrators delete', 'administrators switch', 'the service does all',
-                'the service reads'
+                'the service reads', 'values are for the service'
             )
             union all
             select 'index', 1, 'drop index if exists public.idx_feature_flag_history_feature_flag_id_changed_at'
@@ -321,6 +323,24 @@ begin
     end;
     perform montoit.undo('access', name);
     update montoit.adopted_tables set own_rows = 'false' where table_name = name; -- the rows that are left are the platform's
+end;
+$$;
+
+CREATE FUNCTION montoit.has_vault() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return exists (
+        select from pg_catalog.pg_extension
+        join pg_catalog.pg_namespace on pg_namespace.oid = extnamespace
+        join pg_catalog.pg_roles on pg_roles.oid = nspowner
+        where extname = 'supabase_vault' and nspname = 'vault' and (
+            rolsuper
+            or nspowner = extowner
+            or nspowner = (select datdba from pg_catalog.pg_database where datname = current_database())
+        )
+    );
 end;
 $$;
 
@@ -385,6 +405,41 @@ CREATE FUNCTION montoit.is_admin() RETURNS boolean
 begin
     return coalesce(montoit.jwt_claims() -> 'app_metadata' ->> 'role' = 'admin', false)
         or exists (select from montoit.administrators where user_id = montoit.current_user_id());
+end;
+$$;
+
+CREATE FUNCTION montoit.is_trusted(role_name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return role_name = 'service_role' or exists (
+        select from pg_catalog.pg_roles
+        where rolname = role_name and (
+            rolsuper
+            or oid = (select relowner from pg_catalog.pg_class where oid = 'montoit.administrators'::regclass)
+        )
+    );
+end;
+$$;
+
+CREATE FUNCTION montoit.is_trusted_table(table_name text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    owner oid;
+begin
+    select relowner into owner
+    from pg_catalog.pg_class
+    where relname = table_name and relnamespace = 'public'::regnamespace and relkind in ('r', 'p');
+    if not found then
+        return false;
+    elsif pg_get_userbyid(owner) = current_user then
+        return true;
+    end if;
+    return exists (select from pg_catalog.pg_database where datname = current_database() and datdba = owner)
+        or exists (select from pg_catalog.pg_roles where oid = owner and rolsuper);
 end;
 $$;
 
@@ -665,6 +720,15 @@ declare
     known record;
     shown text := '';
 begin
+    if state = 'MT006' and montoit.has_vault() then -- raised by store_credentials
+        return format(
+            'Les identifiants n''ont pas été enregistrés, rien n''a été modifié : le Vault a sous nos noms des secrets '
+            'qui ne sont pas de nous, et d''une autre valeur (parmi %s). Renommez-les, ou donnez-leur la description '
+            '« InTouch, montoit_db », pour que nous les tenions à jour.',
+            (select string_agg(name, ', ' order by name) from vault.secrets
+             where name like 'intouch\_%' and description is distinct from 'InTouch, montoit_db')
+        );
+    end if;
     -- Only names that exist are shown: a trigger can raise an error with any text as the name. The names are compared here
     -- and not by the query, since a query's parameters can be logged.
     for known in
@@ -734,7 +798,7 @@ CREATE FUNCTION montoit.read_credentials(service text) RETURNS TABLE(id uuid, ke
     SET search_path TO ''
     AS $$
 begin
-    if to_regclass('vault.decrypted_secrets') is null then
+    if not montoit.has_vault() then
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
         from public.api_keys as k
@@ -984,11 +1048,11 @@ begin
     if target_user = montoit.current_user_id() then
         roles := roles || (montoit.jwt_claims() -> 'app_metadata' ->> 'role');
     end if;
-    if to_regclass('public.user_roles') is not null then
+    if montoit.is_trusted_table('user_roles') then
         execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
         roles := roles || held;
     end if;
-    if to_regclass('public.user_role_assignments') is not null then
+    if montoit.is_trusted_table('user_role_assignments') then
         execute 'select array_agg(role_type::text) from public.user_role_assignments where user_id = $1 and is_active'
             into held using target_user;
         roles := roles || held;
@@ -1002,7 +1066,7 @@ CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     SET search_path TO ''
     AS $$
 begin
-    return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+    return montoit.is_trusted(montoit.caller_role()) or montoit.is_admin();
 end;
 $$;
 
@@ -1051,10 +1115,13 @@ CREATE FUNCTION montoit.store_credentials(target_environment text, target_store 
     AS $$
 declare
     to_vault boolean := target_store = 'vault'
-        or (target_store = 'auto' and to_regprocedure('vault.create_secret(text, text, text, uuid)') is not null);
+        or (target_store = 'auto' and montoit.has_vault());
+    our_description constant text := 'InTouch, montoit_db';
     credential record;
     secret uuid;
     secret_name text;
+    is_stale boolean; -- it has another value
+    secret_description text;
     changed text[] := '{}';
     setting text; -- the name of the one that holds the credential's value
     root text := current_setting('montoit.base_url');
@@ -1091,17 +1158,22 @@ begin
         secret := null;
         if to_vault then
             secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);
-            select id into secret from vault.decrypted_secrets
+            select id, decrypted_secret is distinct from current_setting(setting), description
+            into secret, is_stale, secret_description
+            from vault.decrypted_secrets
             where id = credential.former_secret or name = secret_name
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(current_setting(setting), secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.is_new then
+                secret := vault.create_secret(current_setting(setting), secret_name, our_description);
+            elsif is_stale then
+                if secret_description is distinct from our_description then
+                    raise exception using errcode = 'MT006';
+                end if;
                 perform vault.update_secret(secret, current_setting(setting));
             end if;
         elsif credential.former_secret is not null then
-            delete from vault.secrets where id = credential.former_secret;
+            delete from vault.secrets where id = credential.former_secret and description = our_description;
         end if;
 
         -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.
@@ -1360,7 +1432,8 @@ begin
     end loop;
 
     -- profiles.user_type no longer makes an administrator, since users write it themselves: names who loses the rights.
-    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
+    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null
+        and montoit.is_trusted_table('profiles') and 2 = (
         select count(*) from pg_catalog.pg_attribute
         where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
     ) then
@@ -1530,11 +1603,15 @@ declare
     keys jsonb;
     is_ours boolean;
     active_environment text;
+    environments integer;
 begin
-    select bool_or(k.key_name is not null), max(k.environment) filter (where k.key_name is not null and k.is_active)
-    into is_ours, active_environment
+    select
+        bool_or(k.key_name is not null),
+        max(k.environment) filter (where k.key_name is not null and k.is_active),
+        count(distinct k.environment) filter (where k.key_name is not null and k.is_active)
+    into is_ours, active_environment, environments
     from public.api_keys as k where k.service_name = get_api_keys.service;
-    if is_ours and active_environment is null then
+    if is_ours and (active_environment is null or environments > 1 and get_api_keys.service = 'intouch') then
         return null;
     end if;
 
@@ -2382,6 +2459,8 @@ CREATE POLICY "users read their own" ON public.sms_logs FOR SELECT TO authentica
 
 CREATE POLICY "users read their own" ON public.whatsapp_logs FOR SELECT TO authenticated USING (((user_id = ( SELECT montoit.current_user_id() AS current_user_id)) OR ( SELECT montoit.is_admin() AS is_admin)));
 
+CREATE POLICY "values are for the service" ON public.api_keys AS RESTRICTIVE USING (((key_value IS NULL) OR ( SELECT pg_has_role(CURRENT_USER, 'service_role'::name, 'usage'::text) AS pg_has_role)));
+
 ALTER TABLE public.whatsapp_logs ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA montoit TO anon;
@@ -2423,6 +2502,9 @@ GRANT ALL ON FUNCTION montoit.estimated_costs() TO service_role;
 
 REVOKE ALL ON FUNCTION montoit.hand_back(name text, VARIADIC functions regprocedure[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION montoit.has_vault() FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.has_vault() TO service_role;
+
 REVOKE ALL ON FUNCTION montoit.intouch_daily(log text, days integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO authenticated;
 GRANT ALL ON FUNCTION montoit.intouch_daily(log text, days integer) TO service_role;
@@ -2434,6 +2516,13 @@ REVOKE ALL ON FUNCTION montoit.is_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.is_admin() TO anon;
 GRANT ALL ON FUNCTION montoit.is_admin() TO authenticated;
 GRANT ALL ON FUNCTION montoit.is_admin() TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.is_trusted(role_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO anon;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO authenticated;
+GRANT ALL ON FUNCTION montoit.is_trusted(role_name text) TO service_role;
+
+REVOKE ALL ON FUNCTION montoit.is_trusted_table(table_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.jwt_claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION montoit.jwt_claims() TO anon;

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
+from montoit_db.deploy.trust import refuse_strangers
 from montoit_db.display import harmless, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
@@ -88,7 +89,7 @@ def status(*, json_output: Json = False) -> None:
     from montoit_db.deploy.revisions import revision_state  # noqa: PLC0415 -- here and below: Alembic, which others do without
 
     with _errors():
-        with database.connect() as connection:
+        with _connected() as connection:
             state = read(connection)
             differing = _differing(connection, state)
         revision = revision_state(state.revisions)
@@ -164,7 +165,7 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
         target, waits, intouch = settings.from_environment_together(
             settings.DatabaseSettings, settings.DeploymentSettings, settings.InTouchSettings
         )
-        with database.connect(target, waits) as connection:
+        with _connected(target, waits) as connection:
             changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
@@ -190,7 +191,7 @@ def roll_out(
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         why = on_one_line(f"montoit-db rollout {wanted}" + (f" : {_utf8('--reason', reason)}" if reason else ""))
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
-        with database.connect(target, waits) as connection:
+        with _connected(target, waits) as connection:
             changes = rollout.plan(connection, wanted, keys)
             connection.rollback()  # nothing is held while a person thinks
             todo = any(change.is_needed for change in changes)
@@ -231,7 +232,7 @@ def show_history(
     with _errors():
         number_of_days = int(_bounded("--days", days, history.MOST_DAYS, least=1))
         keys = [_utf8("--flag", key) for key in flag or []]
-        with database.connect() as connection:
+        with _connected() as connection:
             changes = history.read(connection, number_of_days, keys)
     if json_output:
         _answer([asdict(change) for change in changes])
@@ -255,7 +256,7 @@ def monitor(
         number_of_days = int(_bounded("--days", days, monitoring.MOST_DAYS, least=1))
         rate = None if max_failure_rate is None else _bounded("--max-failure-rate", max_failure_rate, 100, whole=False)
         cost = None if max_cost is None else int(_bounded("--max-cost", max_cost, 10**15))
-        with database.connect() as connection:
+        with _connected() as connection:
             figures = monitoring.read(connection, number_of_days)
             warnings = evidence.silence(connection)
         alarms = monitoring.alarms(figures, rate, cost)
@@ -348,7 +349,7 @@ def print_test_commands(
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
                 raise MontoitError("Le nom d'une Edge Function a des lettres, des chiffres, - et _ , et rien d'autre.")
         project = settings.supabase_url()
-        with database.connect() as connection:
+        with _connected() as connection:
             state = read(connection)
     commands = test_commands(state, project, functions)
     if not commands:
@@ -376,6 +377,16 @@ def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
     except SettingsError:
         return ()  # a status needs no credentials
     return credentials.differing(connection, intouch) if intouch.environment == state.environment else ()
+
+
+@contextmanager
+def _connected(
+    target: settings.DatabaseSettings | None = None, bounds: settings.DeploymentSettings | None = None
+) -> Iterator[Connection]:
+    """Open the connection of a command, which reads only what belongs to somebody whom we trust."""
+    with database.connect(target, bounds) as connection:
+        refuse_strangers(connection)
+        yield connection
 
 
 @contextmanager

@@ -44,6 +44,8 @@ ORDER = (
     # what a deployment is made of
     "montoit_db.deploy",
     "montoit_db.deploy.statements",
+    "montoit_db.deploy.findings",
+    "montoit_db.deploy.trust",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",
     "montoit_db.deploy.drift",
@@ -52,7 +54,6 @@ ORDER = (
     "montoit_db.deploy.autogenerate",
     "montoit_db.deploy.command",
     "montoit_db.deploy.failures",
-    "montoit_db.deploy.findings",
     # InTouch as the database has it
     "montoit_db.intouch.state",
     "montoit_db.intouch.summary",

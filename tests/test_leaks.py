@@ -28,7 +28,7 @@ from montoit_db.settings import DatabaseSettings, InTouchSettings
 from tests.support.checkout import ROOT
 from tests.support.commands import run
 from tests.support.database import Database
-from tests.support.platforms import VAULT, create_roles
+from tests.support.platforms import create_roles, install_vault
 from tests.support.servers import FAST
 from tests.support.settings import PRODUCTION, SECRETS
 
@@ -91,7 +91,7 @@ def watched_server(request: pytest.FixtureRequest) -> Iterator[Server]:
             template = Database(handle.url("template1"))
             create_roles(template)
             if store == "vault":
-                template.execute(VAULT)
+                install_vault(template)
             if loud:
                 template.execute("create extension pg_stat_statements")
             assert command(template, "upgrade", "0007").returncode == 0

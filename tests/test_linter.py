@@ -52,7 +52,8 @@ RULES = {
             ~ 'montoit\.|current_setting|auth\.'
     """,
     "policy for everybody": """
-        select tablename, policyname from pg_policies where roles && array['public']::name[]
+        select tablename, policyname from pg_policies
+        where roles && array['public']::name[] and permissive = 'PERMISSIVE'
     """,
     "multiple permissive policies for one role and action": """
         select tablename, role, action from pg_policies, unnest(roles) as role,

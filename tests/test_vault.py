@@ -9,18 +9,21 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
+from montoit_db.deploy.statements import has_vault
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.credentials import rotate
 from montoit_db.settings import InTouchSettings
-from tests.support.commands import Alembic, on, run
+from tests.support.commands import Alembic, on, run, run_check
 from tests.support.credentials import expected, places, values
-from tests.support.platforms import create_platform
+from tests.support.database import Database
+from tests.support.platforms import create_platform, install_vault
+from tests.support.scripts import fill_in, script, with_psql
 from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.database import Database
+    from tests.support.servers import PostgresServer
     from tests.support.templates import Templates
 
 NAMES = {credential.key_name for credential in CREDENTIALS}
@@ -114,13 +117,110 @@ def test_switching_stores_moves_every_value(supabase: tuple[Database, Database])
     assert values(superuser) == expected(PRODUCTION)
 
 
-def test_a_secret_that_the_operator_made_by_name_is_used(supabase: tuple[Database, Database]) -> None:
+NAME = "intouch_production_password"
+OUR_DESCRIPTION = "InTouch, montoit_db"
+SECRET_OF_THIS_NAME = f"select id, decrypted_secret, description from vault.decrypted_secrets where name = '{NAME}'"
+
+
+def test_a_secret_that_the_operator_made_for_us_is_used_and_kept_up_to_date(
+    supabase: tuple[Database, Database],
+) -> None:
     superuser, owner = supabase
-    superuser.execute("select vault.create_secret('other', 'intouch_production_password')")
+    superuser.execute(f"select vault.create_secret('other', '{NAME}', '{OUR_DESCRIPTION}')")
     made = superuser.value("select id from vault.secrets")
     Alembic(owner).succeeds("upgrade", "head")
     assert ("password", str(made)) in ids(superuser)
     assert values(superuser) == expected(PRODUCTION)
+
+
+def test_somebody_elses_secret_of_our_name_is_neither_overwritten_nor_deleted(
+    supabase: tuple[Database, Database],
+) -> None:
+    """Not by an activation, a rotation, a change of the store or `downgrade base`; with the value it is used."""
+    superuser, owner = supabase
+    alembic = Alembic(owner)
+    superuser.execute(f"select vault.create_secret('other', '{NAME}', 'of another application')")
+    code, problems = run_check(owner)
+    assert (code, problems["Vault"][0]["level"], NAME in problems["Vault"][0]["message"]) == (0, "warning", True)
+    result = alembic("upgrade", "head")
+    assert (result.code, f"qui ne sont pas de nous, et d'une autre valeur (parmi {NAME})" in result.err) == (1, True)
+    assert superuser.value("select count(*) from api_keys") == 0
+
+    superuser.execute(f"select vault.update_secret(id, '{SECRETS['INTOUCH_PASSWORD']}') from vault.secrets")
+    theirs = superuser.rows(SECRET_OF_THIS_NAME)
+    alembic.succeeds("upgrade", "head")
+    assert values(superuser) == expected(PRODUCTION)
+    assert ("password", str(theirs[0][0])) in ids(superuser)
+    rotated = run("montoit-db", "rotate", environment=on(owner, RENEWED))
+    assert (rotated.returncode, NAME in rotated.stderr) == (2, True)
+    assert values(superuser) == expected(PRODUCTION)
+    assert run("montoit-db", "rotate", environment={**on(owner), **TABLE}).returncode == 0
+    assert (places(superuser), superuser.rows(SECRET_OF_THIS_NAME)) == ((6, 0, 1), theirs)
+    assert run("montoit-db", "rotate", environment={**on(owner), **VAULT}).returncode == 0
+    alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    assert superuser.rows(SECRET_OF_THIS_NAME) == theirs
+
+
+# Everything that the Vault has, by name, and made by a role of few rights: it writes down what it is given.
+FALSE_VAULT = """
+create schema vault;
+grant usage on schema vault to public;
+create table vault.secrets (id uuid default gen_random_uuid(), name text, description text, secret text);
+create view vault.decrypted_secrets as select *, secret as decrypted_secret from vault.secrets;
+create function vault.create_secret(new_secret text, new_name text, new_description text, new_key_id uuid default null)
+returns uuid language sql security definer as $$
+    insert into vault.secrets (secret, name, description) values ($1, $2, $3) returning id
+$$;
+create function vault.update_secret(secret_id uuid, new_secret text) returns void language sql security definer as $$
+    insert into vault.secrets (secret) values ($2)
+$$;
+grant all on all tables in schema vault to public;
+"""
+
+
+def test_a_vault_in_the_schema_of_a_stranger_is_none(database: Database) -> None:
+    """He could put a function of his own before the extension's."""
+    Alembic(database).succeeds("upgrade", "schema@head")
+    database.execute(f"create role montoit_mallory; grant create on database {database.name} to montoit_mallory")
+    ours = "select montoit.has_vault()"
+    try:
+        database.execute("set role montoit_mallory; create schema vault")
+        install_vault(database)
+        with make_engine(database.url).connect() as connection:
+            assert (has_vault(connection), database.value(ours)) == (False, False)
+        assert with_psql(database, fill_in(script("upgrade", "schema@head:intouch@head"))).returncode == 0
+        assert places(database) == (6, 0, 0)
+        database.execute("alter schema vault owner to current_user")
+        with make_engine(database.url).connect() as connection:
+            assert (has_vault(connection), database.value(ours)) == (True, True)
+    finally:
+        database.execute("drop owned by montoit_mallory cascade; drop role montoit_mallory")
+
+
+@pytest.mark.parametrize("usable", [True, False], ids=["open to all", "closed"])
+def test_a_schema_of_this_name_is_no_vault(plain: Database, server: PostgresServer, usable: bool) -> None:  # noqa: FBT001
+    superuser = Database(server.url.set(database=plain.name))
+    alembic = Alembic(plain)
+    superuser.execute(f"create role montoit_mallory; grant create on database {plain.name} to montoit_mallory")
+    try:
+        superuser.execute(f"set role montoit_mallory; {FALSE_VAULT if usable else 'create schema vault'}")
+        code, problems = run_check(plain)
+        assert (code, problems["Vault"][0]["level"]) == (0, "warning")
+        assert "les valeurs iront dans la table api_keys" in problems["Vault"][0]["message"]
+        assert run_check(plain, {**PRODUCTION, **VAULT})[0] == 2
+        refusal = "MONTOIT_CREDENTIAL_STORE : vault, mais cette base n'a pas de Vault"
+        assert refusal in alembic("upgrade", "head", environment={**PRODUCTION, **VAULT}).err
+        alembic.succeeds("upgrade", "head")
+        assert superuser.value("select count(key_value) from api_keys") == 6
+        assert values(superuser) == expected(PRODUCTION)
+        assert run("montoit-db", "rotate", environment=on(plain, RENEWED)).returncode == 0
+        result = with_psql(plain, fill_in(script("upgrade", "schema@head:intouch@head")))
+        assert result.returncode == 0, result.stderr
+        if usable:
+            assert superuser.value("select count(*) from vault.secrets") == 0
+        alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
+    finally:
+        superuser.execute("drop owned by montoit_mallory cascade; drop role montoit_mallory")
 
 
 def test_a_secret_that_was_deleted_is_made_again(supabase: tuple[Database, Database]) -> None:

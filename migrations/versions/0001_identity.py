@@ -105,9 +105,10 @@ delete from montoit.released_objects where relation like 'montoit%';
 """
 
 # Policies and exposed functions call these as their caller; the other functions are for the migration role.
-CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "sees_everything")
+CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "is_trusted", "sees_everything")
 FUNCTIONS = (
     *CALLED_BY_API_ROLES,
+    "is_trusted_table",
     "roles_of",
     "touch_updated_at",
     "refuse_to_lose_rows",

@@ -28,19 +28,20 @@ create or replace trigger record_credential after insert or update or delete on 
 GRANTS = """
 revoke all on function
     montoit.keep_credential, montoit.store_credentials, montoit.verify_credentials, montoit.switch_off,
-    montoit.message_without_values, montoit.read_credentials, montoit.take_credential, montoit.record_credential,
-    montoit.described_credential, public.get_api_keys
+    montoit.message_without_values, montoit.has_vault, montoit.read_credentials, montoit.take_credential,
+    montoit.record_credential, montoit.described_credential, public.get_api_keys
     from public, anon, authenticated, service_role;
-grant execute on function montoit.read_credentials, public.get_api_keys to service_role;
+grant execute on function montoit.has_vault, montoit.read_credentials, public.get_api_keys to service_role;
 """
 
-# Without their rows, nobody would know what the secrets in the Vault are for.
+# Without their rows, nobody would know what our secrets in the Vault are for.
 DROP_SECRETS = """
 do $$
 begin
-    if to_regclass('vault.secrets') is not null then
+    if montoit.has_vault() then
         delete from vault.secrets
-        where id in (select secret_id from public.api_keys where service_name = 'intouch');
+        where description = 'InTouch, montoit_db'
+          and id in (select secret_id from public.api_keys where service_name = 'intouch');
     end if;
 end;
 $$;
@@ -77,6 +78,7 @@ def upgrade() -> None:
     )
     run_file("credentials/keep_credential_v01")
     run_file("credentials/record_credential_v01")
+    run_file("credentials/has_vault_v01")
     run_file("credentials/read_credentials_v01")
     run_file("credentials/message_without_values_v01")
     run_file("credentials/given_credentials_v01")
@@ -108,6 +110,7 @@ def downgrade() -> None:
         drop function montoit.take_credential;
         drop function montoit.message_without_values;
         drop function montoit.read_credentials;
+        drop function montoit.has_vault;
         drop function montoit.keep_credential;
         drop function montoit.record_credential;
         drop function montoit.described_credential;

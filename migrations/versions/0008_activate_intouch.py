@@ -72,6 +72,15 @@ declare
     name text;
     value text;
     problems text[] := '{}';
+    has_vault constant boolean := exists (
+        select from pg_catalog.pg_extension
+        join pg_catalog.pg_namespace on pg_namespace.oid = extnamespace
+        join pg_catalog.pg_roles on pg_roles.oid = nspowner
+        where extname = 'supabase_vault' and nspname = 'vault' and (
+            rolsuper or nspowner = extowner
+            or nspowner = (select datdba from pg_catalog.pg_database where datname = current_database())
+        )
+    );
 begin
     perform set_config('montoit.reason', format('alembic upgrade 0008 (%s)', environment), true);
     if environment not in ('sandbox', 'production') then
@@ -82,7 +91,7 @@ begin
     end if;
     if store not in ('auto', 'table', 'vault') then
         problems := problems || 'credential_store : auto, table ou vault'::text;
-    elsif store = 'vault' and to_regclass('vault.decrypted_secrets') is null then
+    elsif store = 'vault' and not has_vault then
         problems := problems || 'credential_store : vault, mais cette base n''a pas de Vault'::text;
     end if;
     if current_setting('montoit.base_url') !~ '^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$'
@@ -91,7 +100,7 @@ begin
     end if;
     foreach name in array {secrets} loop
         value := current_setting('montoit.' || name);
-        if value ~* '^YOUR[_-]' and to_regclass('vault.decrypted_secrets') is not null then
+        if value ~* '^YOUR[_-]' and has_vault then
             execute 'select decrypted_secret from vault.decrypted_secrets where name = $1'
                 into value using format('intouch_%s_%s', environment, name);
             value := coalesce(value, 'YOUR_');

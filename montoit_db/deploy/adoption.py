@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from montoit_db.deploy.trust import is_trusted_table
 from montoit_db.display import harmless
 from montoit_db.intouch.catalogue import SERVICES
 
@@ -59,7 +60,7 @@ def planned(connection: Connection) -> dict[str, list[str]]:
             steps["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
     if "api_keys" in names:
         steps["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
-        if _value(connection, _HAS_USER_TYPES):
+        if is_trusted_table(connection, "profiles") and _value(connection, _HAS_USER_TYPES):
             people = ", ".join(str(row.id) for row in _rows(connection, _PLATFORM_ADMINISTRATORS))
             if people:
                 steps["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption
+from montoit_db.deploy import adoption, trust
 from montoit_db.deploy.autogenerate import Filter
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
 from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares
+from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
 from montoit_db.errors import MontoitError, SettingsError
@@ -55,6 +56,7 @@ class Deployment:
         self._settings = settings
         self._lock_connection: Connection | None = None
         self._steps_done: list[MigrationInfo] = []
+        self._refused_strangers: tuple[str, ...] = trust.EVERY_COMMAND
 
     def record(
         self,
@@ -63,10 +65,11 @@ class Deployment:
         heads: object,  # noqa: ARG002
         run_args: object,  # noqa: ARG002
     ) -> None:
-        """Note one step, just before it is committed; stop if the lock was lost.
+        """Note one step, just before it is committed; stop if the lock was lost, or at a stranger's object.
 
         Raises:
             MontoitError: the connection that holds the lock is gone, and the lock with it.
+            RefusedError: an object of our names appeared meanwhile, and belongs to somebody whom we do not trust.
 
         """
         if self._lock_connection is not None:
@@ -77,6 +80,7 @@ class Deployment:
                     "La connexion qui garde le verrou du déploiement est coupée : la révision en cours est annulée. "
                     "Relancez la commande."
                 ) from None
+        trust.refuse_strangers(self.connection, self._refused_strangers)
         if not step.is_stamp:
             self._steps_done.append(step)
 
@@ -85,8 +89,14 @@ class Deployment:
 
         Raises:
             MontoitError: another deployment or a lock took longer than the settings allow; or a revision objected.
+            RefusedError: an object of our names belongs to somebody whom we do not trust.
 
         """
+        self._refused_strangers = trust.refused_by(
+            migration.opts["fn"].__name__, keep_triggers=is_allowed(KEEP_TRIGGERS)
+        )
+        trust.refuse_strangers(self.connection, self._refused_strangers)
+        self.connection.rollback()
         if migration.opts["fn"].__name__ not in WRITING:
             migration.opts["dont_mutate"] = True
             self._look(migration, run_migrations)

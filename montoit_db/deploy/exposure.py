@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from montoit_db.deploy.findings import Finding
+from montoit_db.deploy.statements import has_vault
 from montoit_db.intouch.catalogue import host_of, is_intouchs
 from montoit_db.settings import libpq_variables, others_read_dotenv
 
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
     from montoit_db.settings import InTouchSettings
 
-_PGAUDIT = """
-select current_setting('pgaudit.log_parameter', true) = 'on' and current_setting('pgaudit.log', true) <> 'none',
-       to_regclass('vault.decrypted_secrets') is not null
+_LOGS_PARAMETERS = """
+select current_setting('pgaudit.log_parameter', true) = 'on' and current_setting('pgaudit.log', true) <> 'none'
 """
 
 
@@ -48,8 +48,7 @@ def host(intouch: InTouchSettings) -> Finding:
 
 def audit(connection: Connection) -> Iterator[Finding]:
     """Warn of pgaudit if it logs what statements get: the Vault's own functions hand values on to statements."""
-    logs, has_vault = connection.exec_driver_sql(_PGAUDIT, execution_options={"no_parameters": True}).one()
-    if logs and has_vault:
+    if connection.exec_driver_sql(_LOGS_PARAMETERS).scalar_one() and has_vault(connection):
         yield Finding(
             "Journal", "warning",
             "pgaudit.log_parameter est actif : les fonctions du Vault y laisseraient les valeurs en clair",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from montoit_db.deploy import trust
 from montoit_db.deploy.locks import LOCK_KEY
 from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares, listed
+from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, planned_steps
 from montoit_db.intouch.catalogue import SERVICES
 
@@ -38,7 +40,8 @@ HEADER_OF_VALUES = """\
 --   - toujours : si pgaudit, auto_explain ou log_min_duration_statement notent les instructions.
 -- Préférez donc :
 --   - la page Vault de Supabase : créez-y intouch_<environnement>_<nom>, par exemple intouch_production_password,
---     pour les cinq noms, et laissez les YOUR_… : le script prend les valeurs dans le Vault ;
+--     pour les cinq noms, avec la description « InTouch, montoit_db » (sans elle, nous ne les tiendrons pas à jour), et
+--     laissez les YOUR_… : le script prend les valeurs dans le Vault ;
 --   - ou des variables de psql : \\set password `cat fichier`, puis :'password' au lieu de la valeur entre '…'."""
 
 # Queries for one result together, since the SQL editor shows only the last result.
@@ -84,7 +87,11 @@ def outcome_queries(migration: MigrationContext) -> list[str]:
 
 
 def end(migration: MigrationContext) -> None:
-    """Keep the outcome in a temporary table, while the path is empty: no object that may be dropped is needed later."""
+    """Look for strangers again, and keep the outcome in a temporary table, while the path is empty.
+
+    No object that may be dropped is needed later.
+    """
+    migration.impl.static_output(_strangers_refused(migration))
     queries = outcome_queries(migration)
     if queries:
         rows = "\nunion all\n".join(queries)
@@ -128,6 +135,8 @@ set local search_path = '';
 set local lock_timeout = '5s';
 select pg_advisory_xact_lock({LOCK_KEY});
 
+{_strangers_refused(migration)}
+
 do $$
 declare
     current text;
@@ -142,6 +151,10 @@ begin
 {prelude}end;
 $$;"""  # noqa: S608 -- our own names and numbers
     )
+
+
+def _strangers_refused(migration: MigrationContext) -> str:
+    return trust.script_check(trust.refused_by(migration.opts["fn"].verb, keep_triggers=is_allowed(KEEP_TRIGGERS)))
 
 
 def starting_revisions(config: Config, script: ScriptDirectory) -> Any:  # noqa: ANN401

@@ -8,9 +8,10 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, drift, exposure, locks
+from montoit_db.deploy import adoption, drift, exposure, locks, trust
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.revisions import revision_state
+from montoit_db.deploy.statements import has_vault
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, evidence
 from montoit_db.intouch.catalogue import TABLES
@@ -96,6 +97,11 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
         yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
+    yield from trust.server_rights(connection, version)
+    strangers = trust.strangers(connection)
+    yield from trust.owners(strangers)
+    if any(stranger.scope in trust.EVERY_COMMAND for stranger in strangers):
+        return  # what follows reads tables
     yield _vault(connection, intouch)
     if intouch is not None:
         yield exposure.host(intouch)
@@ -103,6 +109,7 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     yield from _rights(connection)
     yield from _path(connection)
     state = read(connection)
+    yield from trust.accesses(connection, adopts=not state.revisions)
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
@@ -188,16 +195,41 @@ def _backend(connection: Connection) -> int:
 
 
 def _vault(connection: Connection, intouch: InTouchSettings | None) -> Finding:
-    installed = connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is not None
+    installed = has_vault(connection)
     if intouch is not None and intouch.credential_store == "vault" and not installed:
         return Finding(
             "Vault", "settings", "demandé, et absent de cette base", "Installez supabase_vault, ou choisissez table."
         )
     store = intouch.credential_store if intouch else "auto"
     destination = "le Vault" if installed and store != "table" else "la table api_keys"
+    if not installed and connection.exec_driver_sql(_VAULT_SCHEMA).scalar_one():
+        return Finding(
+            "Vault",
+            "warning",
+            "un schéma vault est là, mais ce n'est pas celui de l'extension supabase_vault ; les valeurs iront dans la "
+            "table api_keys",
+            "Regardez qui l'a créé ; pour avoir le Vault, installez supabase_vault.",
+        )
+    if (
+        installed
+        and store != "table"
+        and (names := connection.exec_driver_sql(_OTHERS_SECRETS, execution_options={"no_parameters": True}).scalar())
+    ):
+        return Finding(
+            "Vault",
+            "warning",
+            f"des secrets de nos noms n'y sont pas de nous : {names}. Jamais modifiés, ils servent s'ils ont la bonne "
+            "valeur ; sinon l'activation s'arrête",
+            "Renommez-les, ou donnez-leur la description « InTouch, montoit_db », pour que nous les tenions à jour.",
+        )
     return Finding("Vault", "ok", f"{'installé' if installed else 'absent'} ; les valeurs iront dans {destination}")
 
 
+_VAULT_SCHEMA = "select exists (select from pg_namespace where nspname = 'vault')"
+_OTHERS_SECRETS = r"""
+select string_agg(name, ', ' order by name) from vault.secrets
+where name like 'intouch\_%' and description is distinct from 'InTouch, montoit_db'
+"""
 _RIGHTS = """
 select
     current_user,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
+KEEP_TRIGGERS = "keep-triggers"
 REASON = "reason"
 
 _INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
@@ -98,7 +99,7 @@ def is_allowed(name: str) -> bool:
 
     """
     answers = context.get_x_argument(as_dictionary=True)
-    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, REASON}:
+    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, KEEP_TRIGGERS, REASON}:
         raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
     if answers.get(name, "yes") != "yes":
         raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")
@@ -165,9 +166,30 @@ def refuse_missing_vault(connection: Connection, settings: InTouchSettings) -> N
     """
     if settings.credential_store != "vault":
         return
-    if connection.exec_driver_sql("select to_regclass('vault.decrypted_secrets')").scalar() is None:
+    if not has_vault(connection):
         problem = "vault, mais cette base n'a pas de Vault. Installez l'extension supabase_vault, ou choisissez table"
         raise SettingsError([f"MONTOIT_CREDENTIAL_STORE : {problem}"])
+
+
+def has_vault(connection: Connection) -> bool:
+    """Tell whether the database has Supabase's Vault: the extension, in a schema whose owner can be trusted.
+
+    The database has the same rule as montoit.has_vault(), once its revision is applied.
+    """
+    return bool(connection.exec_driver_sql(_HAS_VAULT).scalar_one())
+
+
+_HAS_VAULT = """
+select exists (
+    select from pg_extension
+    join pg_namespace on pg_namespace.oid = extnamespace
+    join pg_roles on pg_roles.oid = nspowner
+    where extname = 'supabase_vault' and nspname = 'vault' and (
+        rolsuper or nspowner = extowner
+        or nspowner = (select datdba from pg_database where datname = current_database())
+    )
+)
+"""
 
 
 def _downgrade_target() -> str:

@@ -1,7 +1,8 @@
--- A service's active credentials as {key_name: value}, of its active environment (sandbox if both are active); null if it
--- has none. An adopted table also has the platform's rows: one for each service, without a key_name, with all of its
--- credentials in the column `keys`. Rows with a key_name win over it; if all of these are inactive, as after a rollback,
--- the service has no credentials.
+-- A service's active credentials as {key_name: value}, of its active environment; null if it has none. With both active,
+-- InTouch has none, since nobody would know whether its payments are real; another service has the sandbox's. An adopted
+-- table also has the platform's rows: one for each service, without a key_name, with all of its credentials in the column
+-- `keys`. Rows with a key_name win over it; if all of these are inactive, as after a rollback, the service has no
+-- credentials.
 -- Called by Edge Functions with the service role: rpc('get_api_keys').
 create or replace function public.get_api_keys(service text)
 returns jsonb
@@ -14,11 +15,15 @@ declare
     keys jsonb;
     is_ours boolean;
     active_environment text;
+    environments integer;
 begin
-    select bool_or(k.key_name is not null), max(k.environment) filter (where k.key_name is not null and k.is_active)
-    into is_ours, active_environment
+    select
+        bool_or(k.key_name is not null),
+        max(k.environment) filter (where k.key_name is not null and k.is_active),
+        count(distinct k.environment) filter (where k.key_name is not null and k.is_active)
+    into is_ours, active_environment, environments
     from public.api_keys as k where k.service_name = get_api_keys.service;
-    if is_ours and active_environment is null then
+    if is_ours and (active_environment is null or environments > 1 and get_api_keys.service = 'intouch') then
         return null;
     end if;
 

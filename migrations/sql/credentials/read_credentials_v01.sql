@@ -7,7 +7,7 @@ stable
 set search_path = ''
 as $$
 begin
-    if to_regclass('vault.decrypted_secrets') is null then
+    if not montoit.has_vault() then
         return query
         select k.id, k.key_name, k.environment, k.is_active, k.secret_id, k.key_value
         from public.api_keys as k

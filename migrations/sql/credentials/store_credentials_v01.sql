@@ -5,7 +5,8 @@
 -- montoit.<key_name>, and the endpoint in montoit.base_url: see given_credentials.
 --
 -- target_store is table, vault, or auto: the Vault if it is installed. All values of InTouch end up in the same store,
--- those of the other environment, too, and a secret of the Vault keeps its id.
+-- those of the other environment, too, and a secret of the Vault keeps its id. Our secrets are known by their description;
+-- one of somebody else's that has our name is used if it has the value, and is neither changed nor deleted.
 --
 -- Every error, also of a constraint or trigger of the operator's, is raised again without its message, which may quote the
 -- row. A missing value is an error, too: its setting is unset, or empty if the session has set it before.
@@ -20,10 +21,13 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     to_vault boolean := target_store = 'vault'
-        or (target_store = 'auto' and to_regprocedure('vault.create_secret(text, text, text, uuid)') is not null);
+        or (target_store = 'auto' and montoit.has_vault());
+    our_description constant text := 'InTouch, montoit_db';
     credential record;
     secret uuid;
     secret_name text;
+    is_stale boolean; -- it has another value
+    secret_description text;
     changed text[] := '{}';
     setting text; -- the name of the one that holds the credential's value
     root text := current_setting('montoit.base_url');
@@ -60,17 +64,22 @@ begin
         secret := null;
         if to_vault then
             secret_name := format('intouch_%s_%s', credential.environment, credential.key_name);
-            select id into secret from vault.decrypted_secrets
+            select id, decrypted_secret is distinct from current_setting(setting), description
+            into secret, is_stale, secret_description
+            from vault.decrypted_secrets
             where id = credential.former_secret or name = secret_name
             order by (id = credential.former_secret) desc nulls last
             limit 1;
             if secret is null then
-                secret := vault.create_secret(current_setting(setting), secret_name, 'InTouch, montoit_db');
-            elsif credential.former_secret is distinct from secret or credential.is_new then
+                secret := vault.create_secret(current_setting(setting), secret_name, our_description);
+            elsif is_stale then
+                if secret_description is distinct from our_description then
+                    raise exception using errcode = 'MT006';
+                end if;
                 perform vault.update_secret(secret, current_setting(setting));
             end if;
         elsif credential.former_secret is not null then
-            delete from vault.secrets where id = credential.former_secret;
+            delete from vault.secrets where id = credential.former_secret and description = our_description;
         end if;
 
         -- Triggers of the platform name its tables without a schema: they find them under the path of other sessions.

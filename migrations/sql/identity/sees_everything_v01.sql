@@ -1,4 +1,4 @@
--- Whether the caller may read everybody's rows: an administrator, or a role that the API gives to no user.
+-- Whether the caller may read everybody's rows: a role that is trusted, or an administrator.
 create or replace function montoit.sees_everything()
 returns boolean
 language plpgsql
@@ -6,6 +6,6 @@ stable
 set search_path = ''
 as $$
 begin
-    return montoit.caller_role() not in ('anon', 'authenticated') or montoit.is_admin();
+    return montoit.is_trusted(montoit.caller_role()) or montoit.is_admin();
 end;
 $$;

@@ -1,5 +1,5 @@
 -- Drops what must not run or be checked while rows are changed: triggers that the package's replace, and the constraint on
--- the history's actions, which lacks 'deleted'. Triggers on api_keys stay, and are named.
+-- the history's actions, which lacks 'deleted'. Other triggers stay, and are named.
 do $$
 declare
     part record;
@@ -24,10 +24,15 @@ begin
         )
         union all
         select table_name, format('trigger %I', tgname), 'select', 'select',
-            format('déclencheur %s gardé : il verra passer les identifiants InTouch', tgname)
+            format('déclencheur %s gardé%s (fonction %s, de %s)', tgname,
+                   case table_name when 'api_keys' then ' : il verra passer les identifiants InTouch' end,
+                   tgfoid::regprocedure, pg_get_userbyid(proowner))
         from montoit.adopted_tables
         join pg_catalog.pg_trigger on tgrelid = format('public.%I', table_name)::regclass
-        where not tgisinternal and table_name = 'api_keys' and tgname <> 'touch_updated_at'
+        join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+        where not tgisinternal and tgname not in ('touch_updated_at', 'record_flag_change') and not (
+            table_name in ('feature_flags', 'whatsapp_logs') and prosrc ~* 'feature_flag_history|new\.updated_at'
+        )
         union all
         select table_name, 'replaced constraint',
             format('alter table public.%I drop constraint %I', table_name, conname),

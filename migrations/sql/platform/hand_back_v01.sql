@@ -80,7 +80,7 @@ begin
             where schemaname = 'public' and tablename = name and policyname in (
                 'signed-in users read', 'users read their own', 'administrators read', 'administrators insert',
                 'administrators update', 'administrators delete', 'administrators switch', 'the service does all',
-                'the service reads'
+                'the service reads', 'values are for the service'
             )
             union all
             select 'index', 1, 'drop index if exists public.idx_feature_flag_history_feature_flag_id_changed_at'

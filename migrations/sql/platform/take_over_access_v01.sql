@@ -147,7 +147,8 @@ begin
     end loop;
 
     -- profiles.user_type no longer makes an administrator, since users write it themselves: names who loses the rights.
-    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null and 2 = (
+    if 'api_keys' = any (names) and to_regclass('public.api_keys') is not null
+        and montoit.is_trusted_table('profiles') and 2 = (
         select count(*) from pg_catalog.pg_attribute
         where attrelid = to_regclass('public.profiles') and attname in ('id', 'user_type')
     ) then

@@ -60,10 +60,16 @@ from (
         or tgname in ('touch_updated_at', 'record_flag_change')
     )
     union all
-    select 2, table_name, format('déclencheur %s gardé : il verra passer les identifiants InTouch', tgname)
+    select 2, table_name,
+        format('déclencheur %s gardé%s (fonction %s, de %s)', tgname,
+               case table_name when 'api_keys' then ' : il verra passer les identifiants InTouch' end,
+               tgfoid::regprocedure, pg_get_userbyid(proowner))
     from tables
     join pg_catalog.pg_trigger on tgrelid = tables.oid
-    where not tgisinternal and table_name = 'api_keys' and tgname <> 'touch_updated_at'
+    join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+    where not tgisinternal and tgname not in ('touch_updated_at', 'record_flag_change') and not (
+        table_name in ('feature_flags', 'whatsapp_logs') and prosrc ~* 'feature_flag_history|new\.updated_at'
+    )
     union all
     select 3, table_name, format('règle « %s » (%s pour %s), retirée', polname, command, roles)
     from tables

@@ -108,6 +108,9 @@ class InTouchSettings:
             credentials={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
         )
 
+def ordered_environment():
+    return os.environ["INTOUCH_ENVIRONMENT"]
+
 def run(sql):
     op.get_bind().exec_driver_sql(sql, execution_options={"no_parameters": True})
 

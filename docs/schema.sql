@@ -685,8 +685,9 @@ begin
         raise exception using
             errcode = 'MT004',
             message = format(
-                e'Cette base a des tables de ces noms qui ne sont pas celles de la plateforme, rien n''a été modifié :\n'
+                e'Cette base a des tables de ces noms qui ne sont pas celles de la plateforme%s :\n'
                 '%s\nElles ne peuvent pas être reprises : %s',
+                case when not is_later then ', rien n''a été modifié' end,
                 told, case when is_later then 'renommez-les, ou recommencez : alembic downgrade base, puis upgrade.'
                     else 'renommez-les, ou choisissez une autre base.' end
             );
@@ -742,7 +743,7 @@ begin
         end if;
     end loop;
     return format(
-        'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s).', state, shown
+        'Les identifiants n''ont pas été enregistrés (SQLSTATE %s%s).', state, shown
     );
 end;
 $$;
@@ -1566,8 +1567,8 @@ begin
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/%s identifiants, et %s '
-                'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
+                'Enregistrement annulé : après écriture la base montre %s/%s identifiants, et %s d''un autre '
+                'environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
                 credentials, cardinality(names), others
             );
     end if;

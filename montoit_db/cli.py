@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError
+from typer.exceptions import TyperException
 
 from montoit_db import __version__, database, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
@@ -27,19 +28,20 @@ from montoit_db.display import harmless, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
 from montoit_db.intouch import evidence
-from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.intouch.catalogue import SERVICES, TABLES
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.intouch.summary import summary
+from montoit_db.intouch.summary import summary, what_next
 from montoit_db.intouch.test_commands import Functions, test_commands
 from montoit_db.monitoring import page, terminal
 from montoit_db.monitoring import read as monitoring
+from montoit_db.usage import in_french
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-NO, UNUSABLE, UNREACHABLE = 1, 2, 3
+NO, UNUSABLE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 MARKS = {"ok": "✅", "warning": "⚠"}
 
 app = typer.Typer(
@@ -91,8 +93,10 @@ def status(*, json_output: Json = False) -> None:
     with _errors():
         with _connected() as connection:
             state = read(connection)
-            differing = _differing(connection, state)
+            differing = _differing(connection, state) if state.is_complete else ()
         revision = revision_state(state.revisions)
+        ordered = settings.ordered_environment()
+        contradiction = state.contradiction(ordered) if ordered else None
         if json_output:
             _answer(
                 {
@@ -105,19 +109,30 @@ def status(*, json_output: Json = False) -> None:
                 }
             )
         else:
-            show(f"{summary(state)}\n{revision}")
+            behind = "Pour mettre le schéma à jour : alembic upgrade schema@head" if revision.pending else ""
+            show("\n".join(filter(None, (summary(state), str(revision), what_next(state) or behind))))
             if differing:
                 show(
                     f"Les credentials de l'environnement diffèrent de ceux de la base : {', '.join(differing)}.\n"
                     "Pour les enregistrer sans couper les services : montoit-db rotate"
                 )
-    raise typer.Exit(0 if state.operational else NO)
+        if contradiction:
+            show(contradiction, error=True)
+    raise typer.Exit(0 if state.operational and not contradiction else NO)
+
+
+Rehearse = Annotated[bool, typer.Option("--rehearse", help="Répète aussi le déploiement, puis annule tout.")]
+RehearseRollback = Annotated[
+    bool, typer.Option("--rehearse-rollback", help="Répète aussi le retour arrière, puis annule tout.")
+]
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0913 -- each is an option
     *,
     schema: SchemaOnly = False,
+    rehearse: Rehearse = False,
+    rehearse_rollback: RehearseRollback = False,
     intouch: Annotated[
         bool, typer.Option("--intouch", help="Demande aussi son solde à InTouch, ce qui prouve les credentials.")
     ] = False,
@@ -128,6 +143,7 @@ def check(
 ) -> None:
     """Cherche, sans rien écrire, ce qui empêcherait un déploiement (code 0 : rien, 1 : un problème)."""
     from montoit_db.deploy import preflight  # noqa: PLC0415
+    from montoit_db.deploy.rehearsal import Order  # noqa: PLC0415
 
     with _errors():
         if intouch and schema:
@@ -135,14 +151,23 @@ def check(
         if min_balance is not None and not intouch:
             raise MontoitError("--min-balance ne vaut qu'avec --intouch.")
         least = None if min_balance is None else int(_bounded("--min-balance", min_balance, 10**15))
-        findings = preflight.look(schema_only=schema, ask_intouch=intouch, min_balance=least)
+        findings = preflight.look(
+            schema_only=schema,
+            ask_intouch=intouch,
+            min_balance=least,
+            orders=[
+                *([Order("upgrade", "schema@head" if schema else "head")] if rehearse else []),
+                *([Order("downgrade", "-1")] if rehearse_rollback else []),
+            ],
+        )
     levels = {finding.level for finding in findings}
     if json_output:
         document = {"ok": levels <= {"ok", "warning"}, "findings": [finding._asdict() for finding in findings]}
         _answer(document)
     else:
         for finding in findings:
-            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {finding.message}")
+            message = re.sub(r"\n(?! )", "\n   ", finding.message)
+            show(f"{MARKS.get(finding.level, '❌')} {finding.subject} : {message}")
             if finding.remedy:
                 show(f"   {finding.remedy}")
     raise typer.Exit(
@@ -365,7 +390,14 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # help is French, and some terminals are ASCII
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which the first process of a container would ignore
-    app()
+    try:
+        code = app(prog_name="montoit-db", standalone_mode=False)
+    except TyperException as error:
+        show(in_french(error, "montoit-db"), error=True)
+        code = error.exit_code
+    if code == INTERRUPTED:
+        show("Interrompu : ce qui n'était pas fini est annulé. Voyez : montoit-db status", error=True)
+    sys.exit(code or 0)
 
 
 def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
@@ -405,6 +437,10 @@ def _errors() -> Iterator[None]:
             message, code = _blocked(error), NO
         else:
             message = database.message(error)
+            if getattr(error.orig, "sqlstate", None) == database.MISSING_RIGHT:
+                message += f"\n{_who_may()}"
+            if database.is_refusal(error):  # each of these commands is one transaction
+                message += "\nCette commande est annulée : rien n'a été modifié."
             code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:
         return
@@ -412,6 +448,21 @@ def _errors() -> Iterator[None]:
     raise typer.Exit(code)
 
 
+def _who_may() -> str:
+    """Return which roles own our tables, and so may do what this one may not; empty if that cannot be read."""
+    try:
+        with database.connect(is_second=True) as connection:
+            owners = connection.exec_driver_sql(_OWNERS, {"tables": [*TABLES]}).scalar()
+    except (MontoitError, DBAPIError):
+        return ""
+    return f"Propriétaire : {owners}." if owners else ""
+
+
+_OWNERS = """
+select string_agg(distinct pg_get_userbyid(relowner), ', ') from pg_class
+where relnamespace = 'public'::regnamespace and relname = any(%(tables)s)
+   or relnamespace = to_regnamespace('montoit') and relname = 'alembic_version'
+"""
 _WAITED_TOO_LONG = (*LOCK_ERRORS, QueryCanceled)
 
 

@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 import unicodedata
 from datetime import date
 from decimal import Decimal
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 60  # columns between a frame's sides, as in the guide
+NARROWEST = 30
 DASH = "\N{EN DASH}"  # stands for a number that is not there
 
 
@@ -78,21 +81,39 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def framed(title: str, lines: Sequence[str]) -> str:
-    """Return lines in the guide's frame, under a title."""
+def framed(title: str, lines: Sequence[str], width: int | None = None) -> str:
+    """Return lines in the guide's frame, under a title; a narrow terminal gets a narrow frame.
+
+    `width` is in columns between the sides; None: what the terminal allows, the guide's width at most.
+    """
+    width = width or _room()
+    titles = [part.center(width - 2) for part in textwrap.wrap(title, width - 2)]
     return "\n".join(
         [
-            f"╔{'═' * WIDTH}╗",
-            _framed_line(title.center(WIDTH - 2)),
-            f"╠{'═' * WIDTH}╣",
-            *map(_framed_line, lines),
-            f"╚{'═' * WIDTH}╝",
+            f"╔{'═' * width}╗",
+            *(_framed_line(part, width) for part in titles),
+            f"╠{'═' * width}╣",
+            *(_framed_line(part, width) for line in lines for part in _wrapped(line, width - 2)),
+            f"╚{'═' * width}╝",
         ]
     )
 
 
-def _framed_line(line: str) -> str:
-    return f"║ {line}{' ' * (WIDTH - 2 - _columns(line))} ║"
+def _room() -> int:
+    """Return how many columns a frame may have between its sides."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns - 2))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    if _columns(line) <= width:
+        return [line]
+    return textwrap.wrap(line, width - 1, subsequent_indent="   ")  # an emoji takes a column more than it counts
+
+
+def _framed_line(line: str, width: int) -> str:
+    return f"║ {line}{' ' * (width - 2 - _columns(line))} ║"
 
 
 def _columns(text: str) -> int:
@@ -171,9 +192,12 @@ _ASCII = str.maketrans(
 def in_ascii(text: str) -> str:
     """Return `text` in ASCII; a frame keeps its sides straight."""
     lines = []
+    width = WIDTH
     for line in text.splitlines():
+        if line.startswith(("╔", "╠")):
+            width = len(line) - 2
         ascii_line = unicodedata.normalize("NFKD", line.translate(_ASCII)).encode("ascii", "ignore").decode("ascii")
         if ascii_line.startswith("| "):
-            ascii_line = f"| {ascii_line[2:-1].rstrip():<{WIDTH - 2}} |"
+            ascii_line = f"| {ascii_line[2:-1].rstrip():<{width - 2}} |"
         lines.append(ascii_line)
     return "\n".join(lines)

@@ -150,6 +150,19 @@ class InTouchSettings:
         )
 
 
+def ordered_environment(variables: Mapping[str, str] | None = None) -> Environment | None:
+    """Return the environment that `INTOUCH_ENVIRONMENT` orders; None if it is not set, and production is meant.
+
+    Raises:
+        SettingsError: it is neither sandbox nor production.
+
+    """
+    reader = _Reader(_environment() if variables is None else variables)
+    environment = reader.choice("INTOUCH_ENVIRONMENT", get_args(Environment), "")
+    reader.finish()
+    return cast("Environment", environment) if environment else None
+
+
 def supabase_url(variables: Mapping[str, str] | None = None) -> str | None:
     """Return the project's URL for the test commands, without a final slash, or None.
 

@@ -10,6 +10,7 @@ from montoit_db.errors import SettingsError
 from montoit_db.intouch.catalogue import CREDENTIALS, SERVICES
 from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings, supabase_url
 from tests.support.checkout import ROOT
+from tests.support.failures import FAILURES
 
 GUIDE = (ROOT / "docs" / "GUIDE.fr.md").read_text(encoding="utf-8")
 
@@ -77,6 +78,14 @@ def test_the_recorded_session_fits_80_columns() -> None:
     session = source("docs/session.txt")
     assert {"rollout", "monitor", "history"} <= set(re.findall(r"^\$ montoit-db (\w+)", session, re.MULTILINE))
     assert max(map(len, session.splitlines())) <= 80
+
+
+def test_the_recorded_rehearsal_has_each_failure_found_and_happening() -> None:
+    parts = re.split(r"^\d+\. ", source("docs/rehearsal.txt"), flags=re.MULTILINE)[1:]
+    assert [part.splitlines()[0] for part in parts] == [*FAILURES]
+    for part, failure in zip(parts, FAILURES.values(), strict=True):
+        assert part.count(failure.told) >= 2
+        assert re.findall(r"\(code (\d)\)", part) == ["0", "1", "1"]
 
 
 def source(name: str) -> str:

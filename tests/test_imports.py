@@ -65,6 +65,7 @@ ORDER = (
     "montoit_db.deploy.offline",
     "montoit_db.deploy.deployment",
     "montoit_db.deploy.exposure",
+    "montoit_db.deploy.rehearsal",
     "montoit_db.deploy.preflight",
     # what the database is used for
     "montoit_db.flags",
@@ -75,6 +76,7 @@ ORDER = (
     "montoit_db.monitoring.terminal",
     "montoit_db.monitoring.page",
     # the commands
+    "montoit_db.usage",
     "montoit_db.cli",
     "montoit_db.__main__",
 )
@@ -87,11 +89,13 @@ SAVED = {
         "montoit_db.deploy.command",
         "montoit_db.deploy.revisions",
         "montoit_db.deploy.preflight",
+        "montoit_db.deploy.rehearsal",
         "montoit_db.intouch.credentials",
     },
 }
 # These are there for another reason.
 OPTIONAL = {
+    "montoit_db.__main__": {"montoit_db.cli"},  # Ctrl-C is caught while it is imported
     "montoit_db.database.connection": {"montoit_db.database.embedded"},  # production does not even load it: test_report
     "montoit_db.intouch.evidence": {"montoit_db.intouch.api"},  # needs an extra, which may be missing
     "montoit_db.monitoring.page": {"pygal", "pygal.style"},  # an extra, which may be missing

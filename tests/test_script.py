@@ -46,6 +46,16 @@ def test_psql_says_what_came_of_it(database: Database) -> None:
     assert re.search(r"orange_money +\| t +\| production +\| +100", result.stdout)
 
 
+@pytest.mark.parametrize("environment", ["production", "sandbox"])
+def test_psql_shows_no_value_and_the_script_takes_the_environment(database: Database, environment: str) -> None:
+    text = fill_in(script("upgrade", "head", environment={"INTOUCH_ENVIRONMENT": environment}))
+    result = with_psql(database, text)
+    assert (result.returncode, result.stderr) == (0, "")
+    shown = result.stdout
+    assert not any(secret in shown for secret in [*SECRETS.values(), "apidist"])
+    assert database.rows("select distinct environment from api_keys") == [(environment,)]
+
+
 def test_awkward_values(database: Database) -> None:
     environment = {**SANDBOX, "INTOUCH_PASSWORD": "a'b''$$%s\\n{}:x;--é🔑", "INTOUCH_USERNAME": "$1 /* */"}
     with_psql(database, fill_in(script("upgrade", "head"), environment))

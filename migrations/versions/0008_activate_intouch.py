@@ -8,7 +8,7 @@ import json
 from alembic import context, op
 
 from montoit_db.deploy.statements import copy_values, refuse_missing_vault, run, with_reason
-from montoit_db.settings import InTouchSettings
+from montoit_db.settings import InTouchSettings, ordered_environment
 
 revision = "0008"
 down_revision = "0007"
@@ -55,12 +55,15 @@ def rows_of_services() -> str:
     )
 
 
-# The settings in a script (`--sql`): the operator fills them in at its top; `true` keeps them in the transaction.
+# The settings in a script (`--sql`): the operator fills them in at its top; `true` keeps them in the transaction. One
+# statement without a column: psql would show a column's value on the screen.
 VALUES = """
-select set_config('montoit.environment', 'production', true); -- production ou sandbox
+select from rows from (
+    set_config('montoit.environment', '{environment}', true), -- production ou sandbox
 {values}
-select set_config('montoit.rollout_percentage', '', true); -- 0 à 100 ; vide : 100, ou la part précédente
-select set_config('montoit.credential_store', 'auto', true); -- auto, table ou vault
+    set_config('montoit.rollout_percentage', '', true), -- 0 à 100 ; vide : 100, ou la part précédente
+    set_config('montoit.credential_store', 'auto', true) -- auto, table ou vault
+);
 
 -- Rien à modifier à partir d'ici.
 
@@ -128,9 +131,7 @@ end;
 $$;
 """.replace("{secrets}", text_array([name for name in DESCRIBED if name != "base_url"])).replace(
     "{values}",
-    "\n".join(
-        f"select set_config('montoit.{key_name}', '{value}', true);" for key_name, (_, value) in DESCRIBED.items()
-    ),
+    "\n".join(f"    set_config('montoit.{key_name}', '{value}', true)," for key_name, (_, value) in DESCRIBED.items()),
 )
 
 STORE_VALUES = f"""
@@ -204,8 +205,8 @@ begin
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/{count} services comme '
-                'demandé. Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
+                'Activation annulée : après écriture la base montre %s/{count} services comme demandé. '
+                'Cherchez un déclencheur (trigger) ajouté à public.feature_flags.',
                 services
             );
     end if;
@@ -224,11 +225,12 @@ $$;
 def before_upgrade() -> None:
     """Refuse unusable settings before any revision is applied."""
     if context.is_offline_mode():
-        run(VALUES)
+        run(VALUES.replace("{environment}", ordered_environment() or "production"))
         return
-    settings = InTouchSettings.from_environment()
+    # Read once, since a secret may come from a pipe; a rehearsal brings settings of its own.
+    settings = context.config.attributes.get("intouch_settings") or InTouchSettings.from_environment()
     refuse_missing_vault(context.get_bind(), settings)
-    context.config.attributes["intouch_settings"] = settings  # read once: a secret may come from a pipe
+    context.config.attributes["intouch_settings"] = settings
 
 
 def upgrade() -> None:

@@ -23,6 +23,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -239,7 +240,11 @@ class _Cluster:
             self.data.rmdir()  # an error if it holds anything, which we must not replace
         unfinished = Path(tempfile.mkdtemp(prefix="data.unfinished-", dir=self.home))
         self._give(unfinished)
-        result = self._run("initdb", "-D", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
+        try:
+            result = self._run("initdb", "-D", unfinished, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
+        except BaseException:  # Ctrl-C
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         if result.returncode:
             shutil.rmtree(unfinished)
             raise UnreachableError(f"Le PostgreSQL embarqué ne s'initialise pas :\n{result.stderr.strip()}")
@@ -294,7 +299,7 @@ class _Cluster:
         pass_fds: Sequence[int] = (),
         output: IO[bytes] | int = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 -- our own binaries
+        process = subprocess.Popen(  # noqa: S603 -- our own binaries
             [str(self.binaries / program), *map(str, arguments)],
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C"},
@@ -307,8 +312,15 @@ class _Cluster:
             user=self.user.pw_uid if self.user else None,
             group=self.user.pw_gid if self.user else None,
             extra_groups=[] if self.user else None,
-            check=False,
         )
+        try:
+            out, err = process.communicate()
+        except BaseException:  # Ctrl-C, which a session of its own does not get; initdb has children
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def _package() -> Path:

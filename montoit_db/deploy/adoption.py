@@ -132,15 +132,26 @@ where indrelid = 'public.api_keys'::regclass and indisunique and (indisclustered
 """
 
 
-def done(connection: Connection) -> dict[str, list[str]]:
-    """Return what was done to each adopted table, for operators; empty if there is none."""
-    steps = defaultdict(list)
-    if _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
-        for row in _rows(
-            connection, "select table_name, told from montoit.adoption_steps where told is not null order by id"
-        ):
-            steps[row.table_name].append(row.told)
+def done(connection: Connection, *, only_if_never_activated: bool = False) -> dict[str, list[str]]:
+    """Return what was done to each adopted table, for operators; empty if there is none.
+
+    `only_if_never_activated`: empty, too, if InTouch was on before the activation that has just been committed.
+    """
+    steps: dict[str, list[str]] = defaultdict(list)
+    query = "select table_name, told from montoit.adoption_steps where told is not null"
+    if only_if_never_activated:  # the schema is there
+        query += f" and ({_NEVER_ACTIVATED})"
+    elif not _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
+        return steps
+    for row in _rows(connection, f"{query} order by id"):
+        steps[row.table_name].append(row.told)
     return steps
+
+
+# Each activation stores the credentials: only the first one inserts them.
+_NEVER_ACTIVATED = """
+select bool_and(created_at = updated_at) from public.api_keys where service_name = 'intouch' and key_name is not null
+"""
 
 
 def summary(steps: Mapping[str, Sequence[str]], width: int = 80) -> str:

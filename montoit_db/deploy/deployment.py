@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
@@ -17,9 +18,9 @@ from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares
 from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
-from montoit_db.errors import MontoitError, SettingsError
+from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.intouch.summary import nothing_to_do, summary
+from montoit_db.intouch.summary import nothing_to_do, summary, what_next
 from montoit_db.intouch.test_commands import Functions, test_commands
 from montoit_db.settings import (
     DatabaseSettings,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # The commands that write, by the names of Alembic's functions.
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
+_UNREAD = "Ce qui est fait n'a pas pu être lu. Quand la base répond de nouveau : montoit-db status"
 CREATING = frozenset({"upgrade", "stamp", "ensure_version", None})  # commands that may create an embedded server
 ROLLBACK = frozenset({"-1", f"{INTOUCH}@-1"})
 ACTIVATION = frozenset({"head", "heads", INTOUCH, f"{INTOUCH}@head", f"{INTOUCH}@heads"})
@@ -107,19 +109,68 @@ class Deployment:
                 make_version_schema(self.connection)
             else:
                 migration.opts["dont_mutate"] = True
-            for pause in self._pauses():
-                try:
-                    with one_transaction(migration) if words.verb.startswith("do_") else nullcontext():
-                        run_migrations()
-                    break
-                except DBAPIError as error:
-                    if not isinstance(error.orig, LOCK_ERRORS):
-                        raise
-                    self.connection.rollback()
-                    if pause is None or (self._steps_done and words.is_relative):
-                        raise MontoitError(self._who_blocks()) from None
-                    time.sleep(pause)
+            try:
+                self._try_again(migration, words, run_migrations)
+            except (MontoitError, DBAPIError, psycopg.Error) as error:
+                if isinstance(error, MontoitError) and not self._steps_done:
+                    raise  # what it says of the database is true
+                said = str(error) if isinstance(error, MontoitError) else database.message(error)
+                stands = _UNREAD if isinstance(error, UnreachableError) else self._what_stands(words)
+                raise MontoitError(f"{said}\n{stands}") from None
             self.connection.rollback()
+
+    def _try_again(self, migration: MigrationContext, words: Words, run_migrations: Callable[[], None]) -> None:
+        """Run the command, and run it again after each lock that it could not get."""
+        for pause in self._pauses():
+            try:
+                with one_transaction(migration) if words.verb.startswith("do_") else nullcontext():
+                    run_migrations()
+            except DBAPIError as error:
+                if not isinstance(error.orig, LOCK_ERRORS):
+                    raise
+                self.connection.rollback()
+                if pause is None or (self._steps_done and words.is_relative):
+                    raise MontoitError(self._who_blocks()) from None
+                time.sleep(pause)
+            else:
+                return
+
+    def _what_stands(self, words: Words) -> str:
+        """Return what a failed command leaves behind, read from the database, and how to go on."""
+        verb = {"upgrade": "appliquée", "downgrade": "défaite"}.get(words.verb, "changée")
+        try:
+            with database.connect_to(self._engine) as connection:
+                heads = read(connection).revisions
+                applied = words.tree.applied(heads)
+                adopted = adoption.done(connection) if self._has_adopted else {}
+        except (MontoitError, DBAPIError):
+            return _UNREAD
+        # A step is noted before its commit, which may fail as well.
+        done = [step for step in self._steps_done if step.is_upgrade == (str(step.up_revision_id) in applied)]
+        if not done:
+            return f"Aucune révision n'a été {verb}."
+        names = ", ".join(str(step.up_revision_id) for step in done)
+        pending = words.tree.pending(heads) if words.verb == "upgrade" else []
+        told = (
+            f"Ce qui précède reste. Révisions {verb}s : {names} ; {pending[0] if pending else 'la suivante'} ne l'est "
+            "pas.\n"
+            "Corrigez la cause, puis relancez la même commande : elle reprend là. Voyez : montoit-db status"
+        )
+        return f"{told}\n\n{adoption.summary(adopted)}" if adopted else told
+
+    @property
+    def _has_adopted(self) -> bool:
+        """Whether a revision was applied that may have taken tables over."""
+        return any(step.is_upgrade and declares(step.up_revision, "adopts_tables") for step in self._steps_done)
+
+    def _to_be_told(self, tree: Tree, switched: MigrationInfo | None) -> dict[str, list[str]]:
+        """Return what an adoption did, if this run did it, or went on after one that had failed on the way."""
+        first_schema = {script.revision for script in tree.schema(tree.fork)}
+        if any(step.is_upgrade and step.up_revision_id in first_schema for step in self._steps_done):
+            return adoption.done(self.connection)
+        if switched is not None and switched.is_upgrade:
+            return adoption.done(self.connection, only_if_never_activated=True)
+        return {}
 
     def _look(self, migration: MigrationContext, run_migrations: Callable[[], None]) -> None:
         """Run a command that writes nothing to the database."""
@@ -175,16 +226,16 @@ class Deployment:
 
         All is committed by then: a failure here is not one of the deployment.
         """
-        activation = Tree(migration.opts["script"]).activation.revision
+        tree = Tree(migration.opts["script"])
+        activation = tree.activation.revision
         switched = next((step for step in self._steps_done if step.up_revision_id == activation), None)
-        may_adopt = any(step.is_upgrade and declares(step.up_revision, "adopts_tables") for step in self._steps_done)
         words = migration.opts["fn"]
         idle_verb = words.verb if isinstance(words, Words) and not self._steps_done else None
-        if not (switched or may_adopt or idle_verb in {"upgrade", "downgrade"}):
+        if not self._steps_done and idle_verb not in {"upgrade", "downgrade"}:
             return
         try:
             state = read(self.connection)
-            adopted = adoption.done(self.connection) if may_adopt else {}
+            adopted = self._to_be_told(tree, switched)
         except DBAPIError as error:
             print(  # noqa: T201
                 f"Les révisions sont appliquées, mais leur résumé n'a pas pu être lu. {database.message(error)}\n"
@@ -195,13 +246,13 @@ class Deployment:
         if adopted:
             show(adoption.summary(adopted) + "\n")
         if idle_verb == "upgrade":
-            show(nothing_to_do(state, DatabaseSettings.from_environment().environment))
+            show(nothing_to_do(state))
         elif idle_verb == "downgrade" and not state.is_on:
             show("Rien à faire : InTouch est déjà désactivé. Rien n'a été modifié.")
         if switched is None:
             return
         if switched.is_upgrade:
-            show(summary(state))
+            show("\n".join(filter(None, (summary(state), what_next(state)))))
             show(test_commands(state, _activation_settings(migration).supabase_url, Functions()))
         else:
             show(summary(state, title="RÉSULTAT DU RETOUR ARRIÈRE INTOUCH"))

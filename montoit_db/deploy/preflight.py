@@ -10,28 +10,36 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db import database
 from montoit_db.deploy import adoption, drift, exposure, locks, trust
 from montoit_db.deploy.findings import Finding
-from montoit_db.deploy.revisions import revision_state
+from montoit_db.deploy.rehearsal import LEFT_OUT, Order, rehearse
+from montoit_db.deploy.revisions import Tree, revision_state, script_directory
 from montoit_db.deploy.statements import has_vault
 from montoit_db.errors import MontoitError, SettingsError, UnreachableError
 from montoit_db.intouch import credentials, evidence
 from montoit_db.intouch.catalogue import TABLES
 from montoit_db.intouch.state import InTouchState, read
-from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings
+from montoit_db.settings import DatabaseSettings, DeploymentSettings, InTouchSettings, ordered_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 OLDEST_SERVER = 150000
 OLD_TRANSACTION = 60  # seconds after which a transaction is reported
 
 
-def look(*, schema_only: bool = False, ask_intouch: bool = False, min_balance: int | None = None) -> list[Finding]:
+def look(
+    *,
+    schema_only: bool = False,
+    ask_intouch: bool = False,
+    min_balance: int | None = None,
+    orders: Sequence[Order] = (),
+) -> list[Finding]:
     """Look at everything that a deployment needs, and return what was found, good and bad.
 
     With `schema_only` the deployment stops before the activation, and needs no credentials. With `ask_intouch` InTouch
-    is asked for its balance, which should be `min_balance` FCFA at least.
+    is asked for its balance, which should be `min_balance` FCFA at least. `orders` are rehearsed, one after the
+    other, in a transaction that is rolled back.
 
     Raises:
         MontoitError: InTouch is to be asked, and the extra `intouch` is not installed.
@@ -47,14 +55,15 @@ def look(*, schema_only: bool = False, ask_intouch: bool = False, min_balance: i
     except SettingsError:
         return findings
     try:
-        with (
-            database.located(target) as url,
-            database.connect_to(engine := database.bounded(database.make_engine(url), bounds)) as connection,
-        ):
-            findings += [_tls(connection), _pooler(connection, engine)]
-            connection.exec_driver_sql("set transaction read only")
-            for finding in _database(connection, intouch):
-                findings.append(finding)
+        with database.located(target) as url:
+            with database.connect_to(engine := database.bounded(database.make_engine(url), bounds)) as connection:
+                findings += [_tls(connection), _pooler(connection, engine)]
+                connection.exec_driver_sql("set transaction read only")
+                for finding in _database(connection, intouch, schema_only=schema_only):
+                    findings.append(finding)
+            if orders:
+                is_green = {finding.level for finding in findings} <= {"ok", "warning"}
+                findings.append(_rehearsal(url, orders, bounds, intouch, is_green=is_green))
     except DBAPIError as error:
         if isinstance(error.orig, (LockNotAvailable, QueryCanceled)):
             with database.connect(target, bounds, is_second=True) as connection:
@@ -90,14 +99,14 @@ def _settings(*, schema_only: bool) -> tuple[list[Finding], InTouchSettings | No
     return [*findings, *exposure.environment()], intouch, bounds
 
 
-def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterator[Finding]:
+def _database(connection: Connection, intouch: InTouchSettings | None, *, schema_only: bool) -> Iterator[Finding]:
     raw: Any = connection.connection.driver_connection
     version = raw.info.server_version
     if version < OLDEST_SERVER:
         yield Finding("Serveur", "problem", f"PostgreSQL {version // 10000}", "Il faut PostgreSQL 15 ou plus récent.")
     else:
         yield Finding("Serveur", "ok", f"PostgreSQL {version // 10000}")
-    yield from trust.server_rights(connection, version)
+    yield from trust.server_rights(connection)
     strangers = trust.strangers(connection)
     yield from trust.owners(strangers)
     if any(stranger.scope in trust.EVERY_COMMAND for stranger in strangers):
@@ -115,6 +124,8 @@ def _database(connection: Connection, intouch: InTouchSettings | None) -> Iterat
     yield _revisions(state)
     if state.revisions:
         yield from _drift(connection)
+    if not schema_only:
+        yield from _order(state)
     yield from _others(connection)
     if intouch is not None and state.environment == intouch.environment:
         differing = credentials.differing(connection, intouch)
@@ -235,9 +246,11 @@ select
     current_user,
     has_database_privilege(current_database(), 'create') or to_regnamespace('montoit') is not null,
     has_schema_privilege('public', 'create'),
-    (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r
-     where not exists (select from pg_roles where rolname = r)),
-    (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
+    (select array_agg(r) from unnest(array['anon', 'authenticated', 'service_role']) as r, pg_roles as ours
+     where ours.rolname = current_user and not exists (select from pg_roles where rolname = r)
+       -- Before PostgreSQL 16 only a superuser gives bypassrls.
+       and not (ours.rolsuper or ours.rolcreaterole and (r <> 'service_role' or ours.rolbypassrls
+                                                         and current_setting('server_version_num')::int >= 160000))),
     (select array_agg(name order by name) from (
          select replace(c.oid::regclass::text, 'public.', '') as name from pg_class as c
          where (c.relnamespace = 'public'::regnamespace and c.relname = any(%(tables)s)
@@ -254,7 +267,7 @@ select
 def _rights(connection: Connection) -> Iterator[Finding]:
     names = {"tables": [*TABLES], "functions": [*adoption.FUNCTIONS]}
     row = connection.exec_driver_sql(_RIGHTS, names).one()
-    role, may_create_schema, may_create_tables, missing_roles, may_create_roles, others = row
+    role, may_create_schema, may_create_tables, missing_roles, others = row
     problems = [
         (may_create_schema, "créer le schéma montoit", "grant create on database … to"),
         (may_create_tables, "créer des tables dans public", "grant create on schema public to"),
@@ -274,7 +287,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
             f"{role} n'est pas propriétaire de {', '.join(others)}",
             "Connectez-vous avec le propriétaire (sur Supabase : postgres).",
         )
-    if missing_roles and not may_create_roles:
+    if missing_roles:
         has_problem = True
         yield Finding(
             "Rôles",
@@ -372,6 +385,38 @@ def _drift(connection: Connection) -> Iterator[Finding]:
         yield Finding("Dérive", "ok", "tout ce que les déploiements ont fait est intact")
     for message, remedy, is_problem in differences or ():
         yield Finding("Dérive", "problem" if is_problem else "warning", message, remedy)
+
+
+def _rehearsal(
+    url: URL,
+    orders: Sequence[Order],
+    bounds: DeploymentSettings,
+    intouch: InTouchSettings | None,
+    *,
+    is_green: bool,
+) -> Finding:
+    """Rehearse the orders; an upgrade only where nothing else was found that would stop it."""
+    if not is_green and any(order.verb == "upgrade" for order in orders):
+        return Finding("Répétition", "warning", "pas faite : corrigez d'abord ce qui précède")
+    subject = f"Répétition ({', puis '.join(map(str, orders))})"
+    try:
+        outcome = rehearse(url, orders, bounds, intouch)
+    except MontoitError as error:
+        return Finding(subject, "problem", str(error))
+    if outcome.failure:
+        return Finding(subject, "problem", str(outcome), "Corrigez la cause, puis répétez de nouveau.")
+    return Finding(subject, "ok", f"{outcome}\n   {LEFT_OUT}")
+
+
+def _order(state: InTouchState) -> Iterator[Finding]:
+    """Say what keeps `upgrade head` from its order while InTouch is on: another environment, or an incomplete state."""
+    contradiction = state.contradiction(ordered_environment() or "production")
+    if contradiction is not None:
+        message, _, remedy = contradiction.partition(". ")
+        yield Finding("Environnement", "problem", message, remedy)
+    elif Tree(script_directory()).activation.revision in state.revisions and state.is_on and not state.is_complete:
+        message = "InTouch est activé, mais pas complètement. Voyez : montoit-db status"
+        yield Finding("Activation", "problem", message, f"Pour le rendre opérationnel : {state.next_command}")
 
 
 def _others(connection: Connection) -> Iterator[Finding]:

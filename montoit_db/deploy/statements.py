@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 ALLOW_DATA_LOSS = "allow-data-loss"
 KEEP_ROLLOUT = "keep-rollout"
 KEEP_TRIGGERS = "keep-triggers"
+REHEARSAL = "montoit_db.rehearsal"  # in the attributes of Alembic's configuration: the transaction is rolled back
 REASON = "reason"
 
 _INCLUDE = re.compile(r"^( *)-- include ([\w/]+)$", re.MULTILINE)
+_CONCURRENT_INDEX = re.compile(r"create index concurrently (\S+) on (\S+) (.+);")
 _ROWS_AT_RISK = "MT001"  # raised by montoit.refuse_to_lose_rows()
 
 
@@ -66,6 +68,10 @@ def run_alone(query: str) -> None:
         return
     rows = context.get_bind().exec_driver_sql(query, execution_options={"no_parameters": True})
     statements = rows.scalars().all()
+    if context.config.attributes.get(REHEARSAL):
+        for statement in statements:
+            _try_name(statement)
+        return
     if not statements:
         return
     with context.get_context().autocommit_block():
@@ -81,6 +87,17 @@ def run_alone(query: str) -> None:
         finally:
             if has_session and not raw.closed:
                 run("reset search_path; reset statement_timeout; reset lock_timeout;")
+
+
+def _try_name(statement: str) -> None:
+    """Build an index that would run alone on an empty copy of its table, and take it back: its name may be taken."""
+    index = _CONCURRENT_INDEX.fullmatch(statement)
+    if index is not None:
+        name, table, columns = index.groups()
+        run(
+            f"savepoint alone; create table public.montoit_rehearsal (like {table});"
+            f"create index {name} on public.montoit_rehearsal {columns}; rollback to savepoint alone;"
+        )
 
 
 def _expanded(sql: str) -> str:

@@ -142,9 +142,9 @@ def accesses(connection: Connection, *, adopts: bool) -> Iterator[Finding]:
         )
 
 
-def server_rights(connection: Connection, version: int) -> Iterator[Finding]:
-    """Say what this server or role does not let a deployment do: write, open two connections, create service_role."""
-    read_only, limited, lacks_bypass = connection.exec_driver_sql(_SERVER_RIGHTS, {"version": version}).one()
+def server_rights(connection: Connection) -> Iterator[Finding]:
+    """Say what this server or role does not let a deployment do: write, or open two connections."""
+    read_only, limited = connection.exec_driver_sql(_SERVER_RIGHTS, execution_options={"no_parameters": True}).one()
     if read_only:
         yield Finding(
             "Serveur", "problem", f"en lecture seule ({read_only})", "Connectez-vous au serveur principal, en écriture."
@@ -156,24 +156,15 @@ def server_rights(connection: Connection, version: int) -> Iterator[Finding]:
             f"une seule connexion permise à {limited}, et un déploiement en ouvre deux",
             f"Un administrateur doit exécuter : alter {limited} connection limit 5;",
         )
-    if lacks_bypass:
-        yield Finding(
-            "Rôles",
-            "problem",
-            "service_role manque, et ce rôle ne peut pas lui donner bypassrls",
-            "Un administrateur doit exécuter : create role service_role nologin noinherit bypassrls;",
-        )
 
 
-# Before PostgreSQL 16 only a superuser gives bypassrls; since then whoever has it. Limits do not bind superusers.
+# Limits do not bind superusers.
 _SERVER_RIGHTS = """
 select
     case when pg_is_in_recovery() then 'serveur de secours'
         when current_setting('default_transaction_read_only')::boolean then 'default_transaction_read_only' end,
-    case when rolsuper then null when rolconnlimit = 1 then format('role %%I', rolname)
-        when datconnlimit = 1 then format('database %%I', datname) end,
-    not exists (select from pg_roles where rolname = 'service_role') and rolcreaterole
-        and not (rolsuper or rolbypassrls and %(version)s >= 160000)
+    case when rolsuper then null when rolconnlimit = 1 then format('role %I', rolname)
+        when datconnlimit = 1 then format('database %I', datname) end
 from pg_roles, pg_database
 where rolname = current_user and datname = current_database()
 """

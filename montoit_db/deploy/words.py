@@ -24,6 +24,7 @@ from alembic.runtime.migration import RevisionStep, StampStep
 from montoit_db.deploy import drift
 from montoit_db.deploy.revisions import INTOUCH, SCHEMA, Tree, listed
 from montoit_db.errors import MontoitError, RefusedError
+from montoit_db.settings import ordered_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,26 +143,39 @@ class Words:
         """Return the activation, unless InTouch is on already.
 
         Raises:
-            RefusedError: some services are off, and the word is not the one that completes them.
+            RefusedError: InTouch is on in another environment, or in part and the word does not complete it.
 
         """
         activation = self.tree.activation
         if activation.revision not in heads:
             return [self._step(activation)]
-        services = self._read_state().services if self._read_state is not None else ()
-        off = [service for service in services if not service.is_enabled]
-        if not off:
+        state = self._read_state() if self._read_state is not None else None
+        if state is None:
             return []
+        contradiction = state.contradiction(ordered_environment() or "production")
+        if contradiction is not None:
+            raise RefusedError(f"Rien n'a été modifié. {contradiction} Le schéma seul : alembic upgrade {SCHEMA}@head")
+        if state.is_complete:
+            return []
+        services = state.services
+        off = [service for service in services if not service.is_enabled]
         if all(service.state == "missing" for service in services):
             raise RefusedError(
                 f"La table des versions dit {listed(heads)}, mais les services n'existent pas dans cette base (alembic "
                 "stamp ?) : rien n'a été modifié. Corrigez-la : alembic stamp base, puis : alembic upgrade head"
             )
-        if len(off) < len(services) and not completes:
+        if off and len(off) < len(services) and not completes:
             raise RefusedError(
                 "InTouch est activé en partie, rien n'a été modifié. Désactivés dans la base :\n"
                 + "".join(f"  - {service.label} ({service.key})\n" for service in off)
                 + "Tout activer : alembic upgrade intouch@head. Le schéma seul : alembic upgrade schema@head"
+            )
+        if not off and not completes:
+            active, expected, _ = state.credentials
+            raise RefusedError(
+                "InTouch est activé, mais pas opérationnel, et rien n'a été modifié : "
+                f"{active}/{expected} credentials actifs. Voyez : montoit-db status\n"
+                f"Pour le réparer : {state.next_command}. Le schéma seul : alembic upgrade schema@head"
             )
         return [self._correct(heads, is_on=False), self._step(activation)]
 

@@ -56,13 +56,12 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float, r
     """
     take_lock(connection, patience)
     state = read(connection)
-    if state.active_services == 0 or state.environment is None:
-        raise RefusedError("InTouch n'est pas activé : rien n'a été modifié. Activez-le : alembic upgrade head")
-    if state.environment != settings.environment:
-        raise RefusedError(
-            f"InTouch est en {state.environment}, et INTOUCH_ENVIRONMENT demande {settings.environment} : rien n'a été "
-            "modifié. Pour changer d'environnement : alembic downgrade -1, puis alembic upgrade head"
-        )
+    served = state.served_environment
+    if served is None or not any(service.is_enabled for service in state.services):
+        raise RefusedError(f"InTouch n'est pas activé : rien n'a été modifié. Activez-le : {state.next_command}")
+    contradiction = state.contradiction(settings.environment)
+    if contradiction is not None:
+        raise RefusedError(f"Rien n'a été modifié. {contradiction}")
     refuse_missing_vault(connection, settings)
     why = "montoit-db rotate" + (f" : {reason}" if reason else "")
     connection.exec_driver_sql("select set_config('montoit.reason', %(why)s, true)", {"why": why})

@@ -16,11 +16,18 @@ Voilà ce que dit la base. Les Edge Functions ne le savent que si elles le
 lui demandent : docs/EDGE_FUNCTIONS.md."""
 
 
-def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH") -> str:
-    """Return the guide's framed summary; if InTouch is operational, with what the database cannot know."""
+def summary(state: InTouchState, title: str | None = None) -> str:
+    """Return the guide's framed summary, under the guide's title unless InTouch is off.
+
+    If InTouch is operational, what the database cannot know follows.
+    """
+    if title is None:
+        title = "RÉSULTAT DE L'ACTIVATION INTOUCH" if state.is_on else "ÉTAT DE L'INTÉGRATION INTOUCH"
     configured, expected, _store = state.credentials
     if configured == expected:
         credentials = "✅ Credentials InTouch : CONFIGURÉS"
+    elif state.stored_credentials and not state.has_active_credentials:
+        credentials = f"❌ Credentials InTouch : DÉSACTIVÉS ({state.stored_credentials}/{expected} valeurs gardées)"
     else:
         credentials = f"❌ Credentials InTouch : NON CONFIGURÉS ({configured}/{expected} actifs)"
     lines = [
@@ -36,7 +43,9 @@ def summary(state: InTouchState, title: str = "RÉSULTAT DE L'ACTIVATION INTOUCH
     if state.operational:
         note = f"\n{FUNCTIONS_HAVE_TO_ASK}"
         lines.append("🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !")
-    elif state.active_services == 0:
+    elif state.is_complete:
+        lines.append(f"❌ INTÉGRATION INTOUCH EN PAUSE ({state.paused_services}/{len(state.services)} services)")
+    elif not any(service.is_enabled for service in state.services):
         lines.append("❌ INTÉGRATION INTOUCH DÉSACTIVÉE")
     else:
         lines.append("❌ INTÉGRATION INTOUCH INCOMPLÈTE")
@@ -56,6 +65,8 @@ def _service_line(service: ServiceState) -> str:
             return f"✅ {service.label} : ACTIF"
         case "partial":
             return f"✅ {service.label} : ACTIF ({service.rollout_percentage} % des utilisateurs)"
+        case "paused":
+            return f"❌ {service.label} : EN PAUSE (0 % : personne)"
         case "not_configured":
             return f"❌ {service.label} : SANS CREDENTIALS"
         case "inactive":
@@ -64,14 +75,15 @@ def _service_line(service: ServiceState) -> str:
             return f"❌ {service.label} : ABSENT"
 
 
-def nothing_to_do(state: InTouchState, environment: str) -> str:
-    """Return what `upgrade` says if every revision is applied; `environment` is that of the settings."""
+def what_next(state: InTouchState) -> str:
+    """Return the line with the command that makes InTouch operational; empty if it is."""
+    command = state.next_command
+    return "" if command is None else f"Pour le rendre opérationnel : {command}"
+
+
+def nothing_to_do(state: InTouchState) -> str:
+    """Return what `upgrade` says if every revision is applied."""
     lines = [f"Rien à faire : la base est déjà à la révision {', '.join(state.revisions)}."]
-    if state.environment not in {None, environment}:
-        lines.append(
-            f"InTouch y est en {state.environment}, et INTOUCH_ENVIRONMENT demande {environment} : pour changer, "
-            "alembic downgrade -1, puis alembic upgrade head."
-        )
-    elif state.is_on and not state.operational:
-        lines.append("InTouch n'est pas opérationnel pour autant. Voyez : montoit-db status")
+    if state.is_on and not state.operational:
+        lines += ["InTouch n'est pas opérationnel pour autant. Voyez : montoit-db status", what_next(state)]
     return "\n".join(lines)

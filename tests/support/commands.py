@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import alembic.config
 import pytest
+from typer.testing import CliRunner
 
+from montoit_db.cli import app
 from tests.support.checkout import BIN, ROOT
 from tests.support.database import Database, pg_dump
 from tests.support.forks import MAIN, run_fork
@@ -74,6 +76,13 @@ class Alembic:
         assert "Traceback" not in result.err
         assert pg_dump(self._database) == before
         return result.err
+
+
+def run_montoit_db(database: Database, *arguments: str, environment: Mapping[str, str] = PRODUCTION) -> Result:
+    """Run `montoit-db` in this process: a tenth of the time of `run`."""
+    result = CliRunner().invoke(app, arguments, env=on(database, environment))
+    assert not any(secret in result.output for secret in SECRETS.values()), "a secret got out"
+    return Result(result.exit_code, result.stdout, result.stderr)
 
 
 def run(

@@ -24,9 +24,9 @@ PLACEHOLDERS = {
 }
 
 
-def script(*arguments: str) -> str:
+def script(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Return what `alembic … --sql` prints; it needs neither a database nor a setting."""
-    result = run_alembic(Database(NOWHERE), [*arguments, "--sql"], {})
+    result = run_alembic(Database(NOWHERE), [*arguments, "--sql"], environment or {})
     assert result.code == 0, result.err
     return result.out
 

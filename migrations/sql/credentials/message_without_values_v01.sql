@@ -31,7 +31,7 @@ begin
         end if;
     end loop;
     return format(
-        'Les identifiants n''ont pas été enregistrés, rien n''a été modifié (SQLSTATE %s%s).', state, shown
+        'Les identifiants n''ont pas été enregistrés (SQLSTATE %s%s).', state, shown
     );
 end;
 $$;

@@ -27,8 +27,8 @@ begin
         raise exception using
             errcode = 'MT002',
             message = format(
-                'Activation annulée, rien n''a été modifié : après écriture la base montre %s/%s identifiants, et %s '
-                'd''un autre environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
+                'Enregistrement annulé : après écriture la base montre %s/%s identifiants, et %s d''un autre '
+                'environnement encore actifs. Cherchez un déclencheur (trigger) ajouté à public.api_keys.',
                 credentials, cardinality(names), others
             );
     end if;

@@ -900,6 +900,53 @@ begin
 end;
 $$;
 
+CREATE FUNCTION montoit.record_objects(stage text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+    with present as materialized (
+        select kind, relation, name, definition, fingerprint, concat_ws(' ', fingerprint, version) as state from montoit.objects
+    ),
+    missing as (
+        update montoit.released_objects set before = null
+        where record_objects.stage = 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
+    ),
+    gone as (
+        delete from montoit.released_objects
+        where stage <> 'note' and before is not null and (kind, relation, name) not in (select kind, relation, name from present)
+    ),
+    compared as (
+        select
+            present.*, released.definition as old_definition, released.fingerprint as old_fingerprint,
+            released.before is distinct from state and (stage = 'upgrade' or stage = 'downgrade' and released.fingerprint is not null)
+                as is_made
+        from present
+        left join montoit.released_objects as released using (kind, relation, name)
+    ),
+    opened as (
+        select relation from compared where stage = 'upgrade' and kind in ('policy', 'function') and is_made
+        except
+        select relation from montoit.released_objects where kind in ('policy', 'function') and fingerprint is not null
+    ),
+    recorded as (
+        select *, is_made or kind in ('owner', 'grant', 'row level security') and relation in (select relation from opened) as is_ours
+        from compared
+    )
+    insert into montoit.released_objects as released (kind, relation, name, definition, fingerprint, before)
+    select
+        kind, relation, name, case when is_ours then definition else old_definition end,
+        case when is_ours then fingerprint else old_fingerprint end, state
+    from recorded
+    on conflict (kind, relation, name) do update
+    set definition = excluded.definition, fingerprint = excluded.fingerprint, before = excluded.before
+    where (released.fingerprint, released.before) is distinct from (excluded.fingerprint, excluded.before);
+end;
+$$;
+
 CREATE FUNCTION montoit.record_override() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1672,6 +1719,277 @@ CREATE VIEW montoit.given_credentials WITH (security_invoker='true') AS
     NULL::text AS value
   WHERE false;
 
+CREATE VIEW montoit.objects WITH (security_invoker='true') AS
+ WITH names(name) AS (
+         VALUES ('feature_flags'::text), ('feature_flag_history'::text), ('feature_flag_overrides'::text), ('api_keys'::text), ('payment_logs'::text), ('sms_logs'::text), ('whatsapp_logs'::text), ('intouch_prices'::text), ('intouch_payments_daily'::text), ('intouch_sms_daily'::text), ('intouch_whatsapp_daily'::text), ('intouch_costs'::text), ('intouch_failure_rate'::text), ('check_feature_flag'::text), ('check_feature_flags'::text), ('get_api_keys'::text)
+        ), relations AS (
+         SELECT pg_class.oid,
+            format('%I.%I'::text, pg_namespace.nspname, pg_class.relname) AS relation,
+            pg_class.relkind,
+            pg_class.relowner,
+            pg_class.relacl,
+            pg_class.relrowsecurity,
+            pg_class.relforcerowsecurity,
+            pg_class.reloptions,
+                CASE pg_class.relkind
+                    WHEN 'v'::"char" THEN 'view'::text
+                    WHEN 'S'::"char" THEN 'sequence'::text
+                    ELSE 'table'::text
+                END AS word
+           FROM (pg_class
+             JOIN pg_namespace ON ((pg_namespace.oid = pg_class.relnamespace)))
+          WHERE ((pg_class.relkind = ANY (ARRAY['r'::"char", 'p'::"char", 'v'::"char", 'S'::"char"])) AND ((pg_namespace.nspname = 'montoit'::name) OR ((pg_namespace.nspname = 'public'::name) AND (pg_class.relname IN ( SELECT names.name
+                   FROM names)))))
+        ), functions AS (
+         SELECT pg_proc.oid,
+            format('%I.%I(%s)'::text, pg_namespace.nspname, pg_proc.proname, pg_get_function_identity_arguments(pg_proc.oid)) AS relation,
+            pg_proc.proowner,
+            pg_proc.proacl,
+            pg_proc.ctid AS version
+           FROM (pg_proc
+             JOIN pg_namespace ON ((pg_namespace.oid = pg_proc.pronamespace)))
+          WHERE ((pg_proc.prokind = 'f'::"char") AND ((pg_namespace.nspname = 'montoit'::name) OR ((pg_namespace.nspname = 'public'::name) AND (pg_proc.proname IN ( SELECT names.name
+                   FROM names)))))
+        ), privileges AS (
+         SELECT relations.relation,
+            relations.word,
+            relations.relowner AS owner,
+            acl.grantee,
+            acl.is_grantable,
+            acl.privilege_type AS privilege
+           FROM relations,
+            LATERAL aclexplode(relations.relacl) acl(grantor, grantee, privilege_type, is_grantable)
+        UNION ALL
+         SELECT relations.relation,
+            relations.word,
+            relations.relowner,
+            acl.grantee,
+            acl.is_grantable,
+            format('%s (%I)'::text, acl.privilege_type, pg_attribute.attname) AS format
+           FROM ((relations
+             JOIN pg_attribute ON (((pg_attribute.attrelid = relations.oid) AND (NOT pg_attribute.attisdropped))))
+             CROSS JOIN LATERAL aclexplode(pg_attribute.attacl) acl(grantor, grantee, privilege_type, is_grantable))
+        UNION ALL
+         SELECT functions.relation,
+            'function'::text,
+            functions.proowner,
+            acl.grantee,
+            acl.is_grantable,
+            acl.privilege_type
+           FROM functions,
+            LATERAL aclexplode(COALESCE(functions.proacl, acldefault('f'::"char", functions.proowner))) acl(grantor, grantee, privilege_type, is_grantable)
+        UNION ALL
+         SELECT 'montoit'::text,
+            'schema'::text,
+            pg_namespace.nspowner,
+            acl.grantee,
+            acl.is_grantable,
+            acl.privilege_type
+           FROM pg_namespace,
+            LATERAL aclexplode(pg_namespace.nspacl) acl(grantor, grantee, privilege_type, is_grantable)
+          WHERE (pg_namespace.nspname = 'montoit'::name)
+        ), owners AS (
+         SELECT relations.relation,
+            relations.word,
+            relations.relowner AS owner
+           FROM relations
+        UNION ALL
+         SELECT functions.relation,
+            'function'::text,
+            functions.proowner
+           FROM functions
+        ), objects(kind, relation, name, definition, compared, version) AS (
+         SELECT 'owner'::text AS "?column?",
+            owners.relation,
+            ''::text AS "?column?",
+            format('alter %s %s owner to %I'::text, owners.word, owners.relation, pg_get_userbyid(owners.owner)) AS format,
+                CASE
+                    WHEN (owners.owner = pg_namespace.nspowner) THEN 'the owner of the schema'::text
+                    ELSE (pg_get_userbyid(owners.owner))::text
+                END AS pg_get_userbyid,
+            NULL::tid AS tid
+           FROM owners,
+            pg_namespace
+          WHERE (pg_namespace.nspname = 'montoit'::name)
+        UNION ALL
+         SELECT 'grant'::text,
+            privileges.relation,
+            roles.grantee,
+            format('grant %s on %s %s to %s'::text, string_agg(DISTINCT ((privileges.privilege ||
+                CASE
+                    WHEN privileges.is_grantable THEN ' (with grant option)'::text
+                    ELSE ''::text
+                END) COLLATE "C"), ', '::text), privileges.word, privileges.relation, roles.grantee) AS format,
+            NULL::text,
+            NULL::tid
+           FROM (privileges
+             CROSS JOIN LATERAL ( SELECT
+                        CASE privileges.grantee
+                            WHEN 0 THEN 'public'::text
+                            ELSE quote_ident((pg_get_userbyid(privileges.grantee))::text)
+                        END AS quote_ident) roles(grantee))
+          WHERE ((privileges.grantee <> privileges.owner) AND (privileges.privilege <> 'MAINTAIN'::text))
+          GROUP BY privileges.relation, privileges.word, roles.grantee
+        UNION ALL
+         SELECT 'row level security'::text,
+            relations.relation,
+            ''::text,
+            format('alter table %s %s row level security, %s row level security'::text, relations.relation,
+                CASE
+                    WHEN relations.relrowsecurity THEN 'enable'::text
+                    ELSE 'disable'::text
+                END,
+                CASE
+                    WHEN relations.relforcerowsecurity THEN 'force'::text
+                    ELSE 'no force'::text
+                END) AS format,
+            NULL::text,
+            NULL::tid
+           FROM relations
+          WHERE (relations.word = 'table'::text)
+        UNION ALL
+         SELECT 'policy'::text,
+            relations.relation,
+            pg_policy.polname,
+            format('create policy %I on %s as %s for %s to %s%s%s'::text, pg_policy.polname, relations.relation,
+                CASE
+                    WHEN pg_policy.polpermissive THEN 'permissive'::text
+                    ELSE 'restrictive'::text
+                END,
+                CASE pg_policy.polcmd
+                    WHEN 'r'::"char" THEN 'select'::text
+                    WHEN 'a'::"char" THEN 'insert'::text
+                    WHEN 'w'::"char" THEN 'update'::text
+                    WHEN 'd'::"char" THEN 'delete'::text
+                    ELSE 'all'::text
+                END, ( SELECT string_agg(named.role, ', '::text ORDER BY (named.role COLLATE "C")) AS string_agg
+                   FROM (unnest(pg_policy.polroles) id(id)
+                     CROSS JOIN LATERAL ( SELECT
+                                CASE id.id
+                                    WHEN 0 THEN 'public'::text
+                                    ELSE quote_ident((pg_get_userbyid(id.id))::text)
+                                END AS quote_ident) named(role))), ((' using ('::text || pg_get_expr(pg_policy.polqual, pg_policy.polrelid)) || ')'::text), ((' with check ('::text || pg_get_expr(pg_policy.polwithcheck, pg_policy.polrelid)) || ')'::text)) AS format,
+            NULL::text,
+            pg_policy.ctid
+           FROM (pg_policy
+             JOIN relations ON ((relations.oid = pg_policy.polrelid)))
+        UNION ALL
+         SELECT 'column'::text,
+            relations.relation,
+            pg_attribute.attname,
+            format('alter table %s add column %I %s%s%s'::text, relations.relation, pg_attribute.attname, format_type(pg_attribute.atttypid, pg_attribute.atttypmod),
+                CASE
+                    WHEN pg_attribute.attnotnull THEN ' not null'::text
+                    ELSE NULL::text
+                END,
+                CASE
+                    WHEN (pg_attribute.attidentity <> ''::"char") THEN ' generated as identity'::text
+                    WHEN (pg_attribute.attgenerated <> ''::"char") THEN format(' generated always as (%s)'::text, pg_get_expr(pg_attrdef.adbin, pg_attrdef.adrelid))
+                    ELSE (' default '::text || pg_get_expr(pg_attrdef.adbin, pg_attrdef.adrelid))
+                END) AS format,
+            NULL::text,
+            NULL::tid
+           FROM ((pg_attribute
+             JOIN relations ON (((relations.oid = pg_attribute.attrelid) AND (relations.word = 'table'::text))))
+             LEFT JOIN pg_attrdef ON (((pg_attrdef.adrelid = pg_attribute.attrelid) AND (pg_attrdef.adnum = pg_attribute.attnum))))
+          WHERE ((pg_attribute.attnum > 0) AND (NOT pg_attribute.attisdropped))
+        UNION ALL
+         SELECT 'constraint'::text,
+            relations.relation,
+            pg_constraint.conname,
+            format('alter table %s add constraint %I %s'::text, relations.relation, pg_constraint.conname, pg_get_constraintdef(pg_constraint.oid)) AS format,
+            NULL::text,
+            NULL::tid
+           FROM (pg_constraint
+             JOIN relations ON ((relations.oid = pg_constraint.conrelid)))
+          WHERE (pg_constraint.contype = ANY (ARRAY['p'::"char", 'u'::"char", 'c'::"char", 'f'::"char", 'x'::"char"]))
+        UNION ALL
+         SELECT 'index'::text,
+            relations.relation,
+            index.relname,
+            (pg_get_indexdef(index.oid) ||
+                CASE
+                    WHEN pg_index.indisvalid THEN ''::text
+                    ELSE ' (invalid)'::text
+                END),
+            NULL::text,
+            NULL::tid
+           FROM ((pg_index
+             JOIN pg_class index ON ((index.oid = pg_index.indexrelid)))
+             JOIN relations ON ((relations.oid = pg_index.indrelid)))
+          WHERE (NOT (EXISTS ( SELECT
+                   FROM pg_constraint
+                  WHERE ((pg_constraint.conindid = pg_index.indexrelid) AND (pg_constraint.contype = ANY (ARRAY['p'::"char", 'u'::"char", 'x'::"char"]))))))
+        UNION ALL
+         SELECT 'trigger'::text,
+            relations.relation,
+            pg_trigger.tgname,
+            (pg_get_triggerdef(pg_trigger.oid) ||
+                CASE pg_trigger.tgenabled
+                    WHEN 'O'::"char" THEN ''::text
+                    ELSE format('; alter table %s %s trigger %I'::text, relations.relation,
+                    CASE pg_trigger.tgenabled
+                        WHEN 'D'::"char" THEN 'disable'::text
+                        ELSE 'enable'::text
+                    END, pg_trigger.tgname)
+                END),
+            NULL::text,
+            pg_trigger.ctid
+           FROM (pg_trigger
+             JOIN relations ON ((relations.oid = pg_trigger.tgrelid)))
+          WHERE ((NOT pg_trigger.tgisinternal) AND (pg_trigger.tgfoid IN ( SELECT functions.oid
+                   FROM functions)))
+        UNION ALL
+         SELECT 'function'::text,
+            functions.relation,
+            ''::text,
+            pg_get_functiondef(functions.oid) AS pg_get_functiondef,
+            NULL::text,
+            functions.version
+           FROM functions
+        UNION ALL
+         SELECT 'view'::text,
+            relations.relation,
+            ''::text,
+            format('create or replace view %s%s as%s'::text, relations.relation, given.options, pg_get_viewdef(relations.oid)) AS format,
+            concat_ws(' '::text, given.options, regexp_replace(regexp_replace(pg_get_viewdef(relations.oid), '\m\w+\.'::text, ''::text, 'g'::text), '::(\w+) AS \1'::text, '::\1'::text, 'g'::text), ( SELECT string_agg(DISTINCT (pg_identify_object.identity COLLATE "C"), ', '::text) AS string_agg
+                   FROM (pg_depend
+                     CROSS JOIN LATERAL pg_identify_object(pg_depend.refclassid, pg_depend.refobjid, pg_depend.refobjsubid) pg_identify_object(type, schema, name, identity))
+                  WHERE ((pg_depend.classid = ('pg_rewrite'::regclass)::oid) AND (pg_depend.objid = pg_rewrite.oid) AND (pg_depend.refobjid <> relations.oid)))) AS concat_ws,
+            pg_rewrite.ctid
+           FROM ((relations
+             JOIN pg_rewrite ON (((pg_rewrite.ev_class = relations.oid) AND (pg_rewrite.rulename = '_RETURN'::name))))
+             CROSS JOIN LATERAL ( SELECT ((' with ('::text || array_to_string(relations.reloptions, ', '::text)) || ')'::text) AS "?column?") given(options))
+        )
+ SELECT kind,
+    relation,
+    name,
+    definition,
+    md5(COALESCE(compared, definition)) AS fingerprint,
+    (version)::text AS version
+   FROM objects;
+
+CREATE TABLE montoit.released_objects (
+    kind text NOT NULL,
+    relation text NOT NULL,
+    name text NOT NULL,
+    definition text,
+    fingerprint text,
+    before text
+);
+
+COMMENT ON TABLE montoit.released_objects IS 'Objects as the revisions left them; each row was written by the revision that made the object.';
+
+COMMENT ON COLUMN montoit.released_objects.relation IS 'Table, view or function that it is, or belongs to.';
+
+COMMENT ON COLUMN montoit.released_objects.name IS 'Empty: there is one of its kind.';
+
+COMMENT ON COLUMN montoit.released_objects.definition IS 'The statement that makes it; null: no revision made it.';
+
+COMMENT ON COLUMN montoit.released_objects.fingerprint IS 'Hash of what is compared; null: no revision made it.';
+
+COMMENT ON COLUMN montoit.released_objects.before IS 'How a revision found the object; null: it was not there, or none runs.';
+
 CREATE TABLE montoit.trail (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1983,6 +2301,9 @@ ALTER TABLE ONLY montoit.adoption_steps
 ALTER TABLE ONLY montoit.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY montoit.released_objects
+    ADD CONSTRAINT released_objects_pkey PRIMARY KEY (kind, relation, name);
+
 ALTER TABLE ONLY montoit.trail
     ADD CONSTRAINT trail_pkey PRIMARY KEY (id);
 
@@ -2082,6 +2403,8 @@ ALTER TABLE montoit.adopted_tables ENABLE ROW LEVEL SECURITY;
 ALTER TABLE montoit.adoption_steps ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE montoit.alembic_version ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE montoit.released_objects ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE montoit.trail ENABLE ROW LEVEL SECURITY;
 
@@ -2231,6 +2554,8 @@ REVOKE ALL ON FUNCTION montoit.record_administrator() FROM PUBLIC;
 REVOKE ALL ON FUNCTION montoit.record_credential() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.record_flag_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION montoit.record_objects(stage text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION montoit.record_override() FROM PUBLIC;
 

@@ -50,6 +50,7 @@ ORDER = (
     "montoit_db.deploy.trust",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",
+    "montoit_db.deploy.drift",
     "montoit_db.deploy.words",
     "montoit_db.deploy.adoption",
     "montoit_db.deploy.autogenerate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from typing import TYPE_CHECKING
 
 from tests.support.checkout import ROOT
@@ -21,6 +22,10 @@ COMMANDS = (
     "montoit-db history --days 2 --flag wave_payment",
     "montoit-db monitor --max-failure-rate 1",
 )
+
+# What somebody does by hand, and what `check` says of it; its other lines name the server.
+BY_HAND = "psql -c 'grant select on api_keys to anon; drop index idx_sms_logs_user_id'"
+CHECK = "montoit-db check --schema"
 
 # A week of traffic, the same whatever the time: from the midnights of Abidjan on, a row a second.
 TRAFFIC = """
@@ -60,7 +65,19 @@ def recorded(database: Database) -> str:
         errors = result.stderr.partition("\n")[2]  # without the target, which every run names otherwise
         status = f"(code {result.returncode})\n" if result.returncode else ""
         blocks.append(f"$ {command}\n{result.stdout}{errors}{status}")
+    blocks.append(drifted(database))
     return "\n".join(line.rstrip() for line in "\n".join(blocks).splitlines()) + "\n"
+
+
+def drifted(database: Database) -> str:
+    """Return the session of a drift: the change by hand, and what `check` finds of it."""
+    database.execute(shlex.split(BY_HAND)[2])
+    result = run(*shlex.split(CHECK), environment={**on(database), "COLUMNS": "80"})
+    assert result.returncode == 1
+    found = re.findall(r"^\S+ Dérive : .*\n(?:(?![✅⚠❌]).*\n)*", result.stdout, re.MULTILINE)
+    lines = [line for text in found for long in text.splitlines() for line in textwrap.wrap(long, 80)]
+    folded = "\n".join(lines)  # a terminal folds long lines, too
+    return f"$ {BY_HAND}\n\n$ {CHECK}\n…\n{folded}\n…\n(code 1)\n"
 
 
 def without_dates(session: str) -> str:

@@ -1,5 +1,8 @@
 """Private schema, API roles, who a caller is."""
 
+import sqlalchemy as sa
+from alembic import op
+
 from montoit_db.deploy.statements import refuse_to_lose_rows, run, run_file
 
 revision = "0001"
@@ -89,6 +92,18 @@ alter table montoit.alembic_version enable row level security;
 revoke all on table montoit.alembic_version from public, anon, authenticated, service_role;
 """
 
+CLOSE_RECORD = """
+alter table montoit.released_objects enable row level security;
+revoke all on table montoit.released_objects, montoit.objects from public, anon, authenticated, service_role;
+revoke all on function montoit.record_objects from public, anon, authenticated, service_role;
+"""
+
+# No note was taken before this revision: here are the platform's tables, and nothing of the schema that is made here.
+FIRST_NOTE = """
+select montoit.record_objects('note');
+delete from montoit.released_objects where relation like 'montoit%';
+"""
+
 # Policies and exposed functions call these as their caller; the other functions are for the migration role.
 CALLED_BY_API_ROLES = ("jwt_claims", "current_user_id", "caller_role", "is_admin", "is_trusted", "sees_everything")
 FUNCTIONS = (
@@ -119,6 +134,7 @@ def upgrade() -> None:
     """Create the roles that are missing, the schema and its functions; close the version table."""
     run(API_ROLES)
     run(SCHEMA)
+    create_record()
     for function in FUNCTIONS:
         run_file(f"identity/{function}_v01")
         run(f"revoke all on function montoit.{function} from public, anon, authenticated, service_role;")
@@ -126,6 +142,26 @@ def upgrade() -> None:
         run(f"grant execute on function montoit.{function} to anon, authenticated, service_role;")
     run(TRIGGERS)
     run("grant execute on function montoit.change_rows to service_role;")  # get_api_keys stamps rows as its caller
+
+
+def create_record() -> None:
+    """Create the record of what deployments have made, by which `montoit-db check` finds what was changed since."""
+    op.create_table(
+        "released_objects",
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("relation", sa.Text, nullable=False, comment="Table, view or function that it is, or belongs to."),
+        sa.Column("name", sa.Text, nullable=False, comment="Empty: there is one of its kind."),
+        sa.Column("definition", sa.Text, comment="The statement that makes it; null: no revision made it."),
+        sa.Column("fingerprint", sa.Text, comment="Hash of what is compared; null: no revision made it."),
+        sa.Column("before", sa.Text, comment="How a revision found the object; null: it was not there, or none runs."),
+        sa.PrimaryKeyConstraint("kind", "relation", "name", name="released_objects_pkey"),
+        comment="Objects as the revisions left them; each row was written by the revision that made the object.",
+        schema="montoit",
+    )
+    run_file("drift/objects_v01")
+    run_file("drift/record_objects_v01")
+    run(CLOSE_RECORD)
+    run(FIRST_NOTE)
 
 
 def downgrade() -> None:
@@ -137,6 +173,9 @@ def downgrade() -> None:
         run(f"drop function montoit.{function};")
     run(
         """
+        drop function montoit.record_objects;
+        drop view montoit.objects;
+        drop table montoit.released_objects;
         comment on schema montoit is null;
         revoke usage on schema montoit from anon, authenticated, service_role;
         alter table montoit.alembic_version disable row level security;

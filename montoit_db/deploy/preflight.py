@@ -8,7 +8,7 @@ from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
-from montoit_db.deploy import adoption, exposure, locks, trust
+from montoit_db.deploy import adoption, drift, exposure, locks, trust
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.rehearsal import LEFT_OUT, Order, rehearse
 from montoit_db.deploy.revisions import Tree, revision_state, script_directory
@@ -122,6 +122,8 @@ def _database(connection: Connection, intouch: InTouchSettings | None, *, schema
     if not state.revisions:
         yield from _adoption(connection)
     yield _revisions(state)
+    if state.revisions:
+        yield from _drift(connection)
     if not schema_only:
         yield from _order(state)
     yield from _others(connection)
@@ -367,6 +369,22 @@ def _revisions(state: InTouchState) -> Finding:
         return Finding("Révisions", "ok", str(revision_state(state.revisions)))
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
+
+
+def _drift(connection: Connection) -> Iterator[Finding]:
+    """Say what differs from what the deployments made."""
+    differences = drift.differences(connection)
+    if differences is None:
+        yield Finding(
+            "Dérive",
+            "warning",
+            "aucun déploiement n'a laissé d'empreinte dans cette base (alembic stamp, ou copie sans les données ?)",
+            "Ce qui a été modifié à la main ne peut pas être reconnu. Comparez avec docs/schema.sql.",
+        )
+    elif not differences:
+        yield Finding("Dérive", "ok", "tout ce que les déploiements ont fait est intact")
+    for message, remedy, is_problem in differences or ():
+        yield Finding("Dérive", "problem" if is_problem else "warning", message, remedy)
 
 
 def _rehearsal(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from alembic.runtime.migration import RevisionStep, StampStep
 
+from montoit_db.deploy import drift
 from montoit_db.deploy.revisions import INTOUCH, SCHEMA, Tree, listed
 from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.settings import ordered_environment
@@ -64,15 +65,16 @@ class Words:
         """
         self.tree.script.get_revisions(tuple(heads))  # raises for a database that is newer
         steps = self._steps_of_lasting_word(tuple(heads))
-        if steps is not None:
-            return steps
         try:
-            return list(self._alembics_function(tuple(heads), self._migration) or ())
+            if steps is None:
+                steps = list(self._alembics_function(tuple(heads), self._migration) or ())
         except AssertionError:
             raise MontoitError(
                 f"« {self._destination} » n'a pas de sens depuis la révision {listed(heads) or 'aucune'} : rien n'a "
                 "été modifié. Nommez une révision : alembic history"
             ) from None
+        drift.record(steps, self.tree.activation.revision)
+        return steps
 
     @property
     def _destination(self) -> str:

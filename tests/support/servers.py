@@ -42,11 +42,11 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield PostgresServer(engine_url(NAMED), VARIABLE)
             return
         origin = "embedded"
-        if _docker_answers():
+        if docker_answers():
             from docker.errors import APIError  # noqa: PLC0415
 
             try:
-                url = stack.enter_context(_container())
+                url = stack.enter_context(container(IMAGE))
             except APIError as error:
                 origin = f"embedded, as Docker answers but has no {IMAGE}: {error.explanation}"
             else:
@@ -58,7 +58,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield PostgresServer(server.url(), origin)
 
 
-def _docker_answers() -> bool:
+def docker_answers() -> bool:
     """Tell whether a Docker engine runs here; its client alone is no engine."""
     import docker  # noqa: PLC0415 -- half a second that the other servers do without
     from docker.errors import DockerException  # noqa: PLC0415
@@ -76,10 +76,11 @@ def _docker_answers() -> bool:
 
 
 @contextmanager
-def _container() -> Iterator[URL]:
+def container(image: str) -> Iterator[URL]:
+    """Lend a PostgreSQL of this image."""
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
-    with PostgresContainer(IMAGE).with_command(
+    with PostgresContainer(image).with_command(
         "postgres " + " ".join(f"-c {setting}" for setting in FAST)
     ) as container:
         yield engine_url(container.get_connection_url(driver=None))

@@ -10,6 +10,7 @@ from psycopg.errors import InsufficientPrivilege, LockNotAvailable, QueryCancele
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.findings import Finding
+from montoit_db.deploy.trust import is_trusted_table
 from montoit_db.errors import MontoitError
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.state import read
@@ -102,20 +103,14 @@ def _amount(value: Decimal | int) -> str:
     return shown.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",") + "\N{NO-BREAK SPACE}FCFA"
 
 
-# A table of the platform is read only if it is a plain one of a trusted owner (the role that we run as, a superuser, or
-# the database's owner), and if no policy applies to us: a view or a policy would run its author's code with our rights.
+# Those tables of which we see every row, and which have rows of their own; whose they are is asked of trust.
 _READABLE = """
 select relname, exists (
     select from pg_catalog.pg_attribute
     where attrelid = c.oid and attname = 'intouch_request' and atttypid = 'jsonb'::regtype
 )
 from pg_catalog.pg_class as c
-join pg_catalog.pg_roles as owner on owner.oid = relowner
 where relnamespace = to_regnamespace('public') and relname = any (%(names)s) and relkind = 'r'
-  and (
-      rolname = current_user or rolsuper
-      or relowner in (select datdba from pg_catalog.pg_database where datname = current_database())
-  )
   and has_table_privilege(c.oid, 'select') and not row_security_active(c.oid)
 order by relname
 """
@@ -170,7 +165,7 @@ def silence(connection: Connection) -> list[str]:
 def _readable(connection: Connection) -> dict[str, bool]:
     """Return the platform's tables of payments that may be read; the value: it has a column `intouch_request`."""
     rows = connection.exec_driver_sql(_READABLE, {"names": [*_PAYMENTS]})
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in rows.all() if is_trusted_table(connection, row[0])}
 
 
 def _answered(connection: Connection, sql: str) -> bool | None:

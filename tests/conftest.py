@@ -11,7 +11,7 @@ import pytest
 from montoit_db.database import make_engine
 from tests.support.commands import Alembic
 from tests.support.platforms import create_platform
-from tests.support.servers import NAMED, PostgresServer, postgres_server
+from tests.support.servers import NAMED, PostgresServer, postgres_server, work_in_memory
 from tests.support.templates import Templates
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SERVERS] = set()
+    work_in_memory()
 
 
 @pytest.hookimpl(trylast=True)

@@ -212,33 +212,56 @@ def test_nobody_there_to_confirm(activated: Database, arguments: Sequence[str]) 
     assert activated.rows(SHARES) == before
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "share"), [("oui\n", 0, 10), ("\n", 1, 100), ("n\n", 1, 100), ("\x04", 1, 100)]
-)
-def test_asked_in_a_terminal(activated: Database, answer: str, code: int, share: int) -> None:
+def answer_in_a_terminal(database: Database, answer: str, meanwhile: Callable[[], None]) -> tuple[int, str, str]:
+    """Run a command that asks, do `meanwhile` while it waits, and answer; its exit status, stdout and stderr."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [f"{BIN}/montoit-db", "rollout", "10"],
-        env={**os.environ, **on(activated)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **on(database)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             assert process.stderr is not None
             asked = ""
             while "Appliquer ?" not in asked:
                 asked += process.stderr.read(1) or pytest.fail(f"it ended without asking: {asked}")
-            held = f"datname = '{activated.name}' and pid <> pg_backend_pid() and state <> 'idle'"
-            sessions = f"select count(*) from pg_stat_activity where backend_type = 'client backend' and {held}"
-            assert activated.value(sessions) == 0
+            meanwhile()
             os.write(ours, answer.encode())
             out, err = process.communicate(timeout=30)
-            err = asked + err
         finally:
             process.kill()
-    os.close(ours)
-    os.close(theirs)
-    assert (process.returncode, "Appliquer ?" in err, "Abort" in err) == (code, True, False)
+            os.close(ours)
+            os.close(theirs)
+    return process.returncode, out, asked + err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "share"), [("oui\n", 0, 10), ("\n", 1, 100), ("n\n", 1, 100), ("\x04", 1, 100)]
+)
+def test_asked_in_a_terminal(activated: Database, answer: str, code: int, share: int) -> None:
+    def nothing_is_held() -> None:
+        held = f"datname = '{activated.name}' and pid <> pg_backend_pid() and state <> 'idle'"
+        sessions = f"select count(*) from pg_stat_activity where backend_type = 'client backend' and {held}"
+        assert activated.value(sessions) == 0
+
+    returned, out, err = answer_in_a_terminal(activated, answer, nothing_is_held)
+    assert (returned, "Abort" in err) == (code, False)
     assert ("Rien n'a été modifié." in out) == (code == 1)
     assert {row[1] for row in activated.rows(SHARES)} == {share}
+
+
+def test_a_connection_that_dies_while_a_person_thinks(activated: Database) -> None:
+    def end_it() -> None:
+        others = f"datname = '{activated.name}' and pid <> pg_backend_pid() and backend_type = 'client backend'"
+        ended = f"select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where {others}"
+        assert activated.value(ended) == 1
+
+    code, _, err = answer_in_a_terminal(activated, "oui\n", end_it)
+    assert code == 3
+    told = err.partition("Appliquer ?")[2].splitlines()
+    assert [line.split(" : ")[0] for line in told] == [
+        "La base de données a refusé (SQLSTATE 57P01)", "Un administrateur ou un redémarrage a coupé la connexion",
+    ], err  # fmt: skip
+    assert {row[1] for row in activated.rows(SHARES)} == {100}
 
 
 @pytest.mark.parametrize("arguments", [("--reason", b"caf\xe9"), ("--flag", b"caf\xe9")])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from montoit_db.errors import UnreachableError
 
@@ -89,7 +90,10 @@ def bounded(engine: Engine, bounds: DeploymentSettings) -> Engine:
             return
         session.patience = patience
         # A cursor of the driver's: Alembic takes what runs on the connection before it for a transaction's.
-        session.cursor().execute(statement)
+        try:
+            session.cursor().execute(statement)
+        except psycopg.Error as error:  # SQLAlchemy wraps what its own calls raise, not what its listeners do
+            raise DBAPIError.instance(statement, None, error, psycopg.Error) from None
 
     return engine
 

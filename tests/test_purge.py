@@ -112,6 +112,22 @@ def test_rows_that_others_hold_are_left_and_counted(old: Database) -> None:
     assert old.value("select count(*) from sms_logs") == 1
 
 
+REFUSES = """
+create function refuse() returns trigger language plpgsql as $$ begin {} end; $$;
+create trigger refuse before delete on sms_logs for each row when (old.provider = 'other') execute function refuse();
+"""
+
+
+def test_rows_that_do_not_go_end_it_and_are_not_counted(old: Database) -> None:
+    old.execute(REFUSES.format("return null;"))
+    result = purge(old, "--keep-months", "2", "--yes")
+    assert (result.returncode, old.rows(LINES)) == (1, [(6, 7, 6)])
+    assert "Arrêt, aucune ligne supprimée." in result.stderr
+    assert "sms_logs : des lignes ne se laissent pas supprimer, ce lot est annulé" in result.stderr
+    assert "public.sms_logs" in result.stderr
+    assert old.value("select after ->> 'deleted' from montoit.trail where after is not null") == "0"
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interruption_loses_nothing_and_the_next_run_goes_on(schema_only: Database, how: signal.Signals) -> None:
     """Also shows that a deployment comes in between two batches: the test takes its lock."""

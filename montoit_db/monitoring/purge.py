@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db.database import path_of_others
 from montoit_db.deploy.locks import take_lock
 from montoit_db.display import number
-from montoit_db.errors import MontoitError
+from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.monitoring.read import LOGS, time_of_reading
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def purge(connection: Connection, planned: Plan, reason: str, patience: float) -
     batches. Rows that others hold are left. The trail has a line when a log is begun, and one when it is done.
 
     Raises:
-        RefusedError: a deployment takes too long.
+        RefusedError: a deployment takes too long, or a trigger keeps rows.
 
     """
     for log, months in groupby(planned.months, lambda month: month.log):
@@ -130,7 +130,12 @@ def _batches(connection: Connection, log: str, before: datetime, patience: float
             connection.rollback()
             return
         with path_of_others(connection):
-            connection.exec_driver_sql(_DELETE.format(log=log), {"ids": ids})
+            gone = connection.exec_driver_sql(_DELETE.format(log=log), {"ids": ids}).rowcount
+        if gone != len(ids):
+            raise RefusedError(
+                f"{log} : des lignes ne se laissent pas supprimer, ce lot est annulé ; ce qui est supprimé le reste. "
+                f"Cherchez un déclencheur (trigger) ajouté à public.{log}."
+            )
         connection.commit()
         yield len(ids)
         time.sleep((time.monotonic() - begin) / _SHARE)

@@ -399,7 +399,7 @@ def purge_logs(
 ) -> None:
     """Supprime les lignes anciennes des journaux, mois par mois, après avoir dit combien."""
     deleted: dict[str, int] = {}
-    with _errors():
+    with _errors(is_one_transaction=False):
         kept = int(_bounded("--keep-months", keep_months, 1200, least=1))
         logs = [_utf8("--log", name) for name in log or purge.PURGED]
         why = on_one_line(
@@ -571,8 +571,11 @@ def _connected(
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Turn a failure into one message on stderr and an exit status."""
+def _errors(*, is_one_transaction: bool = True) -> Iterator[None]:
+    """Turn a failure into one message on stderr and an exit status.
+
+    What is no single transaction may have changed something before it failed, and says itself what that is.
+    """
     try:
         yield
     except UnreachableError as error:
@@ -588,7 +591,7 @@ def _errors() -> Iterator[None]:
             message = database.message(error)
             if getattr(error.orig, "sqlstate", None) == database.MISSING_RIGHT:
                 message += f"\n{_who_may()}"
-            if database.is_refusal(error):  # each of these commands is one transaction
+            if is_one_transaction and database.is_refusal(error):
                 message += "\nCette commande est annulée : rien n'a été modifié."
             code = UNREACHABLE if isinstance(error, OperationalError) else UNUSABLE
     else:

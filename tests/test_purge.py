@@ -128,6 +128,18 @@ def test_rows_that_do_not_go_end_it_and_are_not_counted(old: Database) -> None:
     assert old.value("select after ->> 'deleted' from montoit.trail where after is not null") == "0"
 
 
+def test_an_error_of_a_later_batch_does_not_deny_what_was_deleted(schema_only: Database) -> None:
+    """Two thousand lines are a batch: the second one has the line that a trigger refuses."""
+    schema_only.execute(REFUSES.format("raise exception 'archives';"))
+    log(schema_only, "sms_logs", "sent", beginning(5), 2000)
+    log(schema_only, "sms_logs", "sent", beginning(4), provider="other")
+    result = purge(schema_only, "--keep-months", "1", "--yes")
+    assert (result.returncode, schema_only.value("select count(*) from sms_logs")) == (2, 1)
+    assert "archives" in result.stderr
+    assert "lignes supprimées : sms_logs 2\N{NARROW NO-BREAK SPACE}000" in result.stderr
+    assert "rien n'a été modifié" not in result.stderr
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interruption_loses_nothing_and_the_next_run_goes_on(schema_only: Database, how: signal.Signals) -> None:
     """Also shows that a deployment comes in between two batches: the test takes its lock."""

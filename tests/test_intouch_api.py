@@ -109,6 +109,8 @@ def test_a_refusal_names_what_it_can_be(stand: Stand, agency: str, suspects: tup
         ("amount-true", 200, "SUCCESSFUL"),
         ("amount-nan", 200, '{"amount": NaN'),
         ("amount-endless", 200, "SUCCESSFUL"),
+        ("amount-overflow", 200, "SUCCESSFUL"),
+        ("amount-unreadable", 200, '{"amount": 1e9'),
         ("no-code", 200, "SUCCESSFUL"),
         ("contradiction", 200, "FAILED"),
         ("deep", 200, "[[[["),

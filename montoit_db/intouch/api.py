@@ -196,7 +196,7 @@ def _document(text: str) -> dict[str, Any] | None:
     """Return the JSON object of an answer; None if it is none, or an empty one."""
     try:
         document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         return None
     return document if isinstance(document, dict) and document else None
 
@@ -221,7 +221,7 @@ def _amount(value: object) -> Decimal | None:
     if isinstance(value, bool) or not (is_text or isinstance(value, (int, Decimal))):
         return None
     amount = Decimal(str(value))
-    return amount if abs(amount) < _MOST_AMOUNT else None
+    return amount if -_MOST_AMOUNT < amount < _MOST_AMOUNT else None  # abs() may overflow
 
 
 def _shown(said: str, received: _Received, credentials: Mapping[str, str]) -> str:

@@ -190,6 +190,8 @@ ANSWERS: dict[str, Callable[[_Handler], None]] = {
     "amount-true": _always(200, {**ACCEPTED, "amount": True}),
     "amount-nan": _always(200, '{"amount": NaN, "errorCode": "200", "errorMessage": "SUCCESSFUL"}'),
     "amount-endless": _always(200, '{"amount": 1e999999, "errorCode": "200", "errorMessage": "SUCCESSFUL"}'),
+    "amount-overflow": _always(200, '{"amount": 1e9999999, "errorCode": "200", "errorMessage": "SUCCESSFUL"}'),
+    "amount-unreadable": _always(200, '{"amount": 1e99999999999999999999, "errorCode": "200"}'),
     "no-code": _always(200, {"amount": 988750, "errorMessage": "SUCCESSFUL"}),
     "contradiction": _always(200, {**ACCEPTED, "errorMessage": "FAILED"}),
     "deep": _always(200, "[" * 60000),

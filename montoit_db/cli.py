@@ -245,11 +245,11 @@ def roll_out(  # noqa: PLR0913 -- its options
         wanted = int(_bounded("SHARE", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         guard = _guard(wanted, max_failure_rate, if_failure_rate_above, min_payments)
-        why = f"montoit-db rollout {wanted}"
+        order = f"montoit-db rollout {wanted}"
         if guard is not None:
             option = "--if-failure-rate-above" if guard.pauses else "--max-failure-rate"
-            why += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
-        why = on_one_line(why + (f" : {_utf8('--reason', reason)}" if reason else ""))
+            order += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
+        why = rollout.reason_for(order, _utf8("--reason", reason))
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
         with _connected(target, waits) as connection:
             if guard is not None and guard.pauses:
@@ -265,7 +265,7 @@ def roll_out(  # noqa: PLR0913 -- its options
                 show(rollout.described(changes) if changes else "Rien à mettre en pause.")
             agreed = todo and (yes or _agreed(ask=not json_output))
             if agreed:
-                rollout.apply(connection, changes, why, waits, guard)
+                why = rollout.apply(connection, changes, order, waits, guard, reason)
     if json_output:
         document = {"applied": agreed, "reason": why, "flags": [change._asdict() for change in changes]}
         _answer(document)

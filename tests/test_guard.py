@@ -56,11 +56,19 @@ def test_it_widens_where_payments_succeed_and_the_trail_has_the_figures(small: D
     assert result.returncode == 0, result.stderr
     assert set(shares(small).values()) == {50}
     why = (
-        "montoit-db rollout 50 --max-failure-rate 5 --min-payments 30 : Semaine 2 (24 h : intouch_payment 2/162,"
-        " orange_money 0/40, mtn_money 0/40, moov_money 0/40, wave_payment 2/42)"
+        "montoit-db rollout 50 --max-failure-rate 5 --min-payments 30 (24 h : intouch_payment 2/162, orange_money 0/40,"
+        " mtn_money 0/40, moov_money 0/40, wave_payment 2/42) : Semaine 2"
     )
     assert small.rows("select distinct reason from feature_flag_history where reason like '%rollout%'") == [(why,)]
     assert small.rows("select reason from montoit.trail where subject = 'rollout'") == [(why,)]
+
+
+def test_a_long_reason_leaves_the_figures_and_is_told_as_it_was_stored(small: Database) -> None:
+    result = widen(small, "--json", "--reason", "Semaine 2, " * 100)
+    assert result.returncode == 0, result.stderr
+    ((stored,),) = small.rows("select reason from montoit.trail where subject = 'rollout'")
+    assert "(24 h : intouch_payment 0/160, orange_money 0/40" in stored
+    assert (json.loads(result.stdout)["reason"], len(stored)) == (stored, 500)
 
 
 def test_one_method_that_fails_or_is_hardly_used_stops_all(small: Database) -> None:

@@ -150,19 +150,28 @@ _SET_SHARE = "update public.feature_flags set rollout_percentage = %(share)s whe
 _COUNT_CHANGED = (
     "select count(*) from public.feature_flags where key = any(%(keys)s) and rollout_percentage = %(share)s"
 )
-_RECORD = "insert into montoit.trail (subject, before, after) values ('rollout', %(before)s, %(after)s)"
+_RECORD = """
+insert into montoit.trail (subject, before, after) values ('rollout', %(before)s, %(after)s)
+returning coalesce(reason, '')
+"""
 
 
-def apply(
+def reason_for(order: str, words: str, figures: str = "") -> str:
+    """Return the reason of an order; the operator's own words stand last, since a long reason is cut."""
+    return on_one_line(order + (f" ({figures})" if figures else "") + (f" : {words}" if words else ""))
+
+
+def apply(  # noqa: PLR0913, PLR0917 -- a guard and words are what few callers have
     connection: Connection,
     changes: Sequence[Change],
-    reason: str,
+    order: str,
     settings: DeploymentSettings,
     guard: Guard | None = None,
-) -> None:
-    """Carry out a plan in one transaction, and commit; the history and the trail keep `reason` and who ordered it.
+    words: str = "",
+) -> str:
+    """Carry out a plan in one transaction, and commit; return the reason that the history and the trail have stored.
 
-    A guard judges once more, and its figures are part of the reason.
+    It has the order, the figures of a guard, which judges once more, and the operator's own words.
 
     Raises:
         RefusedError: a flag has changed since the plan, somebody holds a lock on it, or a trigger undid the change; or
@@ -171,16 +180,20 @@ def apply(
     """
     before = {change.key: change.before for change in changes if change.is_needed}
     if not before:
-        return
+        return ""
     after = dict.fromkeys(before, changes[0].after)
     values = {"keys": list(before), "share": changes[0].after}
+    figures = ""
     try:
         take_lock(connection, settings.deploy_timeout)  # what the plan has read is old by now
         if guard is not None:
-            reason = f"{reason} ({guard.decide(connection, [change.key for change in changes])})"
+            figures = guard.decide(connection, [change.key for change in changes])
         connection.exec_driver_sql(
             "select set_config('lock_timeout', %(timeout)s, true), set_config('montoit.reason', %(reason)s, true)",
-            {"timeout": f"{round(1000 * settings.lock_timeout)}ms", "reason": reason},
+            {
+                "timeout": f"{round(1000 * settings.lock_timeout)}ms",
+                "reason": reason_for(order, words, figures),
+            },
         )
         if len(connection.exec_driver_sql(_LOCK_FLAGS, values).all()) != len(before):
             raise RefusedError(
@@ -197,12 +210,15 @@ def apply(
                 "Rien n'a été modifié : après écriture la base ne montre pas la part demandée. Cherchez un "
                 "déclencheur (trigger) ajouté à public.feature_flags."
             )
-        connection.exec_driver_sql(_RECORD, {"before": json.dumps(before), "after": json.dumps(after)})
+        recorded = {"before": json.dumps(before), "after": json.dumps(after)}
+        stored: str = connection.exec_driver_sql(_RECORD, recorded).scalar_one()
         connection.commit()
     except DBAPIError as error:
         if not isinstance(error.orig, LOCK_ERRORS):
             raise
         connection.rollback()
         raise RefusedError(f"Verrou impossible à obtenir, rien n'a été modifié.\n{who_blocks(connection)}") from None
+    else:
+        return stored
     finally:
         connection.rollback()

@@ -160,6 +160,12 @@ def test_the_kubernetes_job_asks_for_little() -> None:
     assert not any(secret in str(JOB) for secret in SECRETS.values())
 
 
+def test_images_are_named_by_their_digest() -> None:
+    for path in DEPLOY.glob("kubernetes-*.yml"):
+        (image,) = re.findall(r"^ +image: (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert "@sha256:" in image, path.name
+
+
 def test_the_image_runs_as_nobody_in_particular_and_has_all_it_copies() -> None:
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
     sent = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()

@@ -11,6 +11,7 @@ import pytest
 
 from montoit_db.database import embedded, make_engine
 from montoit_db.deploy import drift
+from montoit_db.deploy.trust import EVERY_COMMAND, strangers
 from tests.support.commands import Alembic, run_check
 from tests.support.database import Database, program
 from tests.support.generations import make_generation_b
@@ -244,10 +245,17 @@ def test_a_database_without_a_record_says_so(database_at: Callable[[str], Databa
     assert [finding["level"] for finding in findings["Dérive"]] == ["warning"]
 
 
-def test_a_record_of_a_stranger_is_not_read(schema_only: Database) -> None:
+@pytest.mark.parametrize("relation", ["view montoit.objects", "table montoit.released_objects"])
+def test_a_record_of_a_stranger_stops_every_command(schema_only: Database, relation: str) -> None:
+    """And so the look at it, which would run a stranger's code: see tests/test_owners.py."""
     with make_engine(schema_only.url).connect() as connection:
-        connection.exec_driver_sql("create role montoit_stranger; alter view montoit.objects owner to montoit_stranger")
-        connection.exec_driver_sql("set local search_path = ''")
+        connection.exec_driver_sql(f"create role montoit_stranger; alter {relation} owner to montoit_stranger")
+        stopped = [stranger.what for stranger in strangers(connection, EVERY_COMMAND)]
+    assert [what.split()[1] for what in stopped] == [f"{relation.split()[1]},"]
+
+
+def test_without_the_relations_there_is_no_record(database_at: Callable[[str], Database]) -> None:
+    with make_engine(database_at("empty").url).connect() as connection:
         assert drift.differences(connection) is None
 
 

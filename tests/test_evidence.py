@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import bounded, connect_to, make_engine
+from montoit_db.deploy import preflight
 from montoit_db.intouch.evidence import REMOVE_SECRETS, agency, ask, left_behind, silence
 from montoit_db.settings import DeploymentSettings, InTouchSettings
 from tests.support.commands import on, run, run_check
@@ -152,6 +153,20 @@ def test_without_an_agency_nothing_is_asked(database: Database) -> None:
     assert result.returncode == 1
     assert "⚠ Agence : INTOUCH_BASE_URL ne porte pas le code d'agence" in result.stdout
     assert "❌ InTouch : la question n'est pas posée : sans code d'agence" in result.stdout
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "gutouch.net.example", "127.0.0.1.example"])
+def test_a_host_that_is_none_of_intouchs_is_named_and_gets_nothing(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    def sent(*_: object, **__: object) -> None:
+        pytest.fail("the credentials were sent")
+
+    monkeypatch.setattr("montoit_db.intouch.api.get_balance", sent)
+    for name, value in {**PRODUCTION, "INTOUCH_BASE_URL": f"https://{host}/apidist/sec/MT0001/"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DATABASE_URL", raising=False)  # the host is named without any database, too
+    found = {finding.subject: finding for finding in preflight.look(ask_intouch=True)}
+    assert (found["API InTouch"].level, found["InTouch"].level) == ("warning", "problem")
+    assert f"la question n'est pas posée : {host} n'est pas un hôte d'InTouch" in found["InTouch"].message
 
 
 def left(database: Database) -> dict[str, Finding]:

@@ -47,7 +47,7 @@ def look(
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
     if intouch is not None:
-        findings += evidence.agency(intouch)
+        findings += [exposure.host(intouch), *evidence.agency(intouch)]
         if ask_intouch:
             findings.append(evidence.ask(intouch, min_balance))
     try:
@@ -112,8 +112,6 @@ def _database(connection: Connection, intouch: InTouchSettings | None, *, schema
     if any(stranger.scope in trust.EVERY_COMMAND for stranger in strangers):
         return  # what follows reads tables
     yield _vault(connection, intouch)
-    if intouch is not None:
-        yield exposure.host(intouch)
     yield from exposure.audit(connection)
     yield from _rights(connection)
     yield from _path(connection)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.trust import is_trusted_table
 from montoit_db.errors import MontoitError
-from montoit_db.intouch.catalogue import CREDENTIALS
+from montoit_db.intouch.catalogue import CREDENTIALS, host_of, is_intouchs
 from montoit_db.intouch.state import read
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _AGENCY = re.compile(r"https://[^/]+(/[^/]+)*/(apidist/sec|v1)/(?!YOUR_)[\w.-]+/?")
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 _VARIABLES = {credential.key_name: credential.variable for credential in CREDENTIALS}
 _ONLY = (
     "(InTouch ne nomme pas la monnaie.) Cela ne prouve ni les SMS, ni WhatsApp, ni un mot de passe propre à un "
@@ -52,6 +53,8 @@ def agency(settings: InTouchSettings) -> Iterator[Finding]:
 def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
     """Ask InTouch for the balance with the settings' credentials; a balance below `least` (FCFA) is a problem.
 
+    The credentials go to a host of InTouch's, or to this machine, where a stand-in may answer; to no other.
+
     Raises:
         MontoitError: the extra `intouch` is not installed.
 
@@ -62,6 +65,14 @@ def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
             "problem",
             "la question n'est pas posée : sans code d'agence elle n'a pas d'adresse",
             "Complétez INTOUCH_BASE_URL : https://apidist.gutouch.net/apidist/sec/<agence>/",
+        )
+    host = host_of(settings.base_url)
+    if not is_intouchs(host) and host not in _THIS_MACHINE:
+        return Finding(
+            "InTouch",
+            "problem",
+            f"la question n'est pas posée : {host} n'est pas un hôte d'InTouch, et recevrait les credentials",
+            "Corrigez INTOUCH_BASE_URL : https://apidist.gutouch.net/apidist/sec/<agence>/",
         )
     try:
         from montoit_db.intouch import api  # noqa: PLC0415 -- an extra, and slow to import

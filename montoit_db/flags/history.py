@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-WIDTH = 80  # columns of a line that no terminal shows
+WIDTH = 80  # columns of a line in a pipe or a file
 MOST_DAYS = 3660
 
 

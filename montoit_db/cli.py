@@ -24,7 +24,7 @@ from typer.exceptions import TyperException
 from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.deploy.trust import EVERY_COMMAND, WRITING, refuse_strangers
-from montoit_db.display import harmless, number, on_one_line, show, show_json
+from montoit_db.display import NARROWEST, harmless, number, on_one_line, show, show_json, terminal_width
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
 from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
@@ -108,9 +108,11 @@ def status(*, json_output: Json = False) -> None:
                     "revision": revision._asdict(),
                     "environment": state.environment,
                     "host": state.host,
-                    "credentials": state.credentials._asdict(),
+                    "credentials": {**state.credentials._asdict(), "stored": state.stored_credentials},
                     "services": [asdict(service) for service in state.services],
                     "operational": state.operational,
+                    "contradiction": contradiction,
+                    "differing": differing,
                 }
             )
         else:
@@ -320,7 +322,7 @@ def show_history(
     if json_output:
         _answer([asdict(change) for change in changes])
     else:
-        show(history.described(changes, number_of_days))
+        show(history.described(changes, number_of_days, max(NARROWEST, terminal_width(history.WIDTH))))
 
 
 @app.command(
@@ -527,7 +529,9 @@ def print_test_commands(
             state = read(connection)
     commands = test_commands(state, project, functions)
     if not commands:
-        print("Aucun service InTouch n'est activé : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
+        paused = f"Les services InTouch sont en pause ({state.paused_services} sur {len(state.services)})"
+        why = paused if state.paused_services else "Aucun service InTouch n'est activé"
+        print(f"{why} : rien à essayer. Voyez : montoit-db status", file=sys.stderr)  # noqa: T201
         raise typer.Exit(NO)
     show(commands)
 

@@ -101,9 +101,14 @@ def framed(title: str, lines: Sequence[str], width: int | None = None) -> str:
 
 def _room() -> int:
     """Return how many columns a frame may have between its sides."""
+    return max(NARROWEST, min(WIDTH, terminal_width(WIDTH + 2) - 2))
+
+
+def terminal_width(otherwise: int) -> int:
+    """Return how many columns the terminal has; `otherwise` if what is printed goes elsewhere."""
     if sys.stdout is None or not sys.stdout.isatty():
-        return WIDTH
-    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns - 2))
+        return otherwise
+    return shutil.get_terminal_size().columns
 
 
 def _wrapped(line: str, width: int) -> list[str]:

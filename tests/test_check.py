@@ -34,7 +34,7 @@ def test_nothing_in_the_way(database_at: Callable[[str], Database], revision: st
 def test_it_reads_well(database_at: Callable[[str], Database]) -> None:
     result = run("montoit-db", "check", environment=on(database_at("0007")))
     assert result.returncode == 0
-    assert "✅ Révisions : Révision 0007, en attente : 0008.\n" in result.stdout
+    assert "✅ Révisions : 0007, en attente : 0008.\n" in result.stdout
 
 
 def test_every_bad_setting_and_the_database_all_the_same(database_at: Callable[[str], Database]) -> None:

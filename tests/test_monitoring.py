@@ -126,6 +126,7 @@ def test_json_is_what_the_views_say(schema_only: Database) -> None:
     assert [cost["fcfa"] for cost in document["costs"]] == [0, 50]
     assert document["failure_rate"] == {"total": 1, "failed": 1, "percent": 100}
     (failure,) = document["failures"]
+    assert (failure["method"], failure["label"]) == ("wave", "Wave")
     assert (failure["phone_number"], failure["message"]) == ("+22507••••••04", "Solde du 07••••••04")
     assert document["alarms"] == []
 

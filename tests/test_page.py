@@ -58,9 +58,9 @@ def shared(*shares: int | None) -> InTouch:
 @pytest.mark.parametrize(
     ("intouch", "said"),
     [
-        (ON, "InTouch est activé production 100 % des utilisateurs depuis le 20/11/2026 à 14:02 7 jours"),
+        (ON, "InTouch est activé production 100 % des utilisateurs dernier changement le 20/11/2026 à 14:02 7 jours"),
         (replace(ON, environment="sandbox", since=None), "InTouch est activé sandbox 100 % des utilisateurs 7 jours"),
-        (shared(*[None] * 7), "InTouch est désactivé depuis le 20/11/2026 à 14:02 7 jours"),
+        (shared(*[None] * 7), "InTouch est désactivé dernier changement le 20/11/2026 à 14:02 7 jours"),
         (shared(*[0] * 7), "InTouch est en pause production 0 % des utilisateurs"),
         (shared(10, 10, 50, 10, 10, 10, 10), "InTouch est activé production de 10 à 50 % des utilisateurs"),
         (shared(10, 10, 50, 10, 10, 10, 10), "MTN Money 50 %"),

@@ -89,6 +89,11 @@ def test_a_rehearsal_of_everything(copy: Database) -> None:
     assert pg_dump(copy) == before
 
 
+def test_a_rehearsal_of_nothing(activated: Database) -> None:
+    result = run_montoit_db(activated, "check", "--rehearse")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "✅ Répétition (alembic upgrade head) : rien à faire")
+
+
 def test_a_rollback_that_would_fail(activated: Database) -> None:
     activated.execute(
         "create function keep() returns trigger language plpgsql as $$begin new.is_enabled := true; return new; end$$;"

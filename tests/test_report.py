@@ -147,8 +147,10 @@ def test_status_of_an_activated_database(database_at: Callable[[str], Database])
         "revision": {"current": "0008", "head": "0008", "pending": []},
         "environment": "production",
         "host": "apidist.gutouch.net",
-        "credentials": {"configured": 6, "expected": 6, "store": "table"},
+        "credentials": {"configured": 6, "expected": 6, "store": "table", "stored": 6},
         "operational": True,
+        "contradiction": None,
+        "differing": [],
     }
     assert services == [
         {

@@ -20,6 +20,7 @@ from montoit_db.errors import RefusedError
 from montoit_db.flags import bucket, flags_for, is_enabled
 from montoit_db.flags.rollout import apply, described, plan
 from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.intouch.summary import FUNCTIONS_MAY_GO_ON
 from montoit_db.settings import DeploymentSettings
 from tests.support.callers import OTHER, USER
 from tests.support.checkout import BIN, ROOT
@@ -412,7 +413,7 @@ def test_names_are_shown_harmless_and_short(connection: Connection) -> None:
     )
     assert "\x1b" not in told
     assert max(map(len, told.splitlines())) <= 80
-    assert len(told.splitlines()) == 5
+    assert len(told.splitlines()) == 7
 
 
 def test_a_plan_fits_80_columns_and_says_what_is_lost(connection: Connection) -> None:
@@ -420,4 +421,5 @@ def test_a_plan_fits_80_columns_and_says_what_is_lost(connection: Connection) ->
                     plan(connection, 0, [service.key for service in SERVICES])]  # fmt: skip
     told = described(changes)
     assert max(map(len, told.splitlines())) <= 80
-    assert "Plus personne ne sera servi." in told
+    assert told.endswith(f"\nCes services ne serviront plus personne.\n{FUNCTIONS_MAY_GO_ON}")
+    assert "\nCe service ne servira plus personne.\n" in described(changes[:1])

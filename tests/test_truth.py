@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from montoit_db.cli import app
 from montoit_db.database import make_engine, message
 from montoit_db.display import _columns, in_ascii
+from montoit_db.intouch.summary import FUNCTIONS_MAY_GO_ON
 from tests.support.checkout import BIN, ROOT
 from tests.support.commands import Alembic, on, run, run_montoit_db
 from tests.support.database import Database
@@ -47,6 +48,8 @@ def test_an_order_for_the_other_environment_is_not_green(activated: Database) ->
     status = run_montoit_db(activated, "status", environment=SANDBOX)
     assert status.code == 1
     assert "InTouch est en production, et INTOUCH_ENVIRONMENT demande sandbox" in status.err
+    document = json.loads(run_montoit_db(activated, "status", "--json", environment=SANDBOX).out)
+    assert document["contradiction"] in status.err
 
     alembic.succeeds("upgrade", "schema@head", environment=SANDBOX)
     assert run_montoit_db(activated, "check", "--schema", environment=SANDBOX).code == 0
@@ -60,24 +63,31 @@ def test_a_share_of_nobody_is_a_pause(activated: Database) -> None:
     assert (one.code, "OPÉRATIONNELLE" in one.out) == (1, False)
     assert "Services activés : 6/7" in one.out
     assert "Wave : EN PAUSE (0 % : personne)" in one.out
-    assert one.out.endswith("Pour le rendre opérationnel : montoit-db rollout 100 --flag wave_payment\n")
+    assert one.out.endswith("Pour le rendre opérationnel : montoit-db rollout <part> --flag wave_payment\n")
+    assert FUNCTIONS_MAY_GO_ON in one.out
 
     assert run_montoit_db(activated, "rollout", "0", "--yes").code == 0
     all_of_them = run_montoit_db(activated, "status", "--json")
     document = json.loads(all_of_them.out)
     assert (all_of_them.code, document["operational"]) == (1, False)
     assert {service["state"] for service in document["services"]} == {"paused"}
-    assert run_montoit_db(activated, "test-commands").code == 1
+    tests = run_montoit_db(activated, "test-commands")
+    assert (tests.code, "en pause (7 sur 7) : rien à essayer" in tests.err) == (1, True)
+    check = run_montoit_db(activated, "check")
+    assert (check.code, "⚠ Part : 7 services à 0 % (en pause)\n" in check.out) == (0, True)
     idle = Alembic(activated).succeeds("upgrade", "head").out
     assert "InTouch n'est pas opérationnel pour autant" in idle
-    assert "montoit-db rollout 100\n" in idle
+    assert "montoit-db rollout <part>\n" in idle
     assert run_montoit_db(activated, "rollout", "100", "--yes").code == 0
     assert run_montoit_db(activated, "status").code == 0
 
 
 def test_after_a_rollback(activated: Database) -> None:
-    Alembic(activated).succeeds("downgrade", "-1")
+    rollback = Alembic(activated).succeeds("downgrade", "-1").out
     told = run_montoit_db(activated, "status").out
+    assert FUNCTIONS_MAY_GO_ON in rollback
+    assert FUNCTIONS_MAY_GO_ON in told
+    assert max(map(len, FUNCTIONS_MAY_GO_ON.splitlines())) <= 80
     assert "RÉSULTAT DE L'ACTIVATION" not in told
     assert "NON CONFIGURÉS" not in told
     assert "Credentials InTouch : DÉSACTIVÉS (6/6 valeurs gardées)" in told

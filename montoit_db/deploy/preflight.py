@@ -364,7 +364,7 @@ def _adoption(connection: Connection) -> Iterator[Finding]:
 
 def _revisions(state: InTouchState) -> Finding:
     try:
-        return Finding("Révisions", "ok", str(revision_state(state.revisions)))
+        return Finding("Révisions", "ok", revision_state(state.revisions).without_its_subject)
     except MontoitError as error:
         return Finding("Révisions", "problem", str(error), "Mettez ce projet à jour.")
 
@@ -403,7 +403,7 @@ def _rehearsal(
         return Finding(subject, "problem", str(error))
     if outcome.failure:
         return Finding(subject, "problem", str(outcome), "Corrigez la cause, puis répétez de nouveau.")
-    return Finding(subject, "ok", f"{outcome}\n   {LEFT_OUT}")
+    return Finding(subject, "ok", f"{outcome}\n   {LEFT_OUT}" if outcome.went_through else str(outcome))
 
 
 def _order(state: InTouchState) -> Iterator[Finding]:
@@ -415,6 +415,9 @@ def _order(state: InTouchState) -> Iterator[Finding]:
     elif Tree(script_directory()).activation.revision in state.revisions and state.is_on and not state.is_complete:
         message = "InTouch est activé, mais pas complètement. Voyez : montoit-db status"
         yield Finding("Activation", "problem", message, f"Pour le rendre opérationnel : {state.next_command}")
+    elif paused := state.paused_services:
+        message = f"{paused} service{'s' if paused > 1 else ''} à 0 % (en pause)"
+        yield Finding("Part", "warning", message, f"Pour servir de nouveau : {state.next_command}")
 
 
 def _others(connection: Connection) -> Iterator[Finding]:

@@ -53,6 +53,8 @@ class Outcome(NamedTuple):
 
     def __str__(self) -> str:
         """Describe it in French; the failure's lines come first, as the real command would print them."""
+        if not self.went_through and not self.failure:
+            return "rien à faire"
         lines = [self.failure] if self.failure else []
         passed = ", ".join(self.went_through) or "aucune"
         return "\n".join([*lines, f"révisions qui passent : {passed} ; tout est annulé, après {self.seconds:.1f} s"])

@@ -121,9 +121,14 @@ class RevisionState(NamedTuple):
 
     def __str__(self) -> str:
         """Describe the state in French, in one line."""
+        return f"Révision {self.without_its_subject}"
+
+    @property
+    def without_its_subject(self) -> str:
+        """What follows the word « Révision »."""
         if not self.pending:
-            return f"Révision {self.current}, à jour."
-        return f"Révision {self.current or 'aucune'}, en attente : {', '.join(self.pending)}."
+            return f"{self.current}, à jour."
+        return f"{self.current or 'aucune'}, en attente : {', '.join(self.pending)}."
 
 
 def revision_state(current: Sequence[str]) -> RevisionState:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from montoit_db.display import DASH, on_one_line, shortened
@@ -14,13 +16,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-WIDTH = 80  # columns of a line
+WIDTH = 80  # columns of a line in a pipe or a file
 MOST_DAYS = 3660
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the history; `at` is Abidjan's time.
+    """One line of the history; `at` is Abidjan's time, which is UTC.
 
     `subject` is flag, or a subject of the trail; `key` is what was changed, `user_id` whom it is about. `jwt_user` is
     the user who was signed in, `role` and `login_role` are the database's (flags have no login role). `before` and
@@ -60,7 +62,7 @@ select set_config('row_security', 'off', true),
        to_regclass('montoit.trail') is not null and to_regclass('montoit.feature_flag_seed') is not null
 """
 _CHANGES = """
-select at at time zone 'Africa/Abidjan' as at, subject, key, user_id::text, jwt_user::text, role, login_role, reason,
+select at, subject, key, user_id::text, jwt_user::text, role, login_role, reason,
        before, after
 from (
     select at, subject, key, user_id, jwt_user, role, login_role, reason, before, after
@@ -78,7 +80,7 @@ order by at desc, subject, key
 
 
 def _change(row: Any) -> Change:  # noqa: ANN401 -- a row
-    change = Change(*row)
+    change = Change(row.at.astimezone(UTC), *row[1:])
     if change.before is None or change.after is None:
         return change
     names = [
@@ -105,25 +107,40 @@ _NAMES = {
     "rows": "lignes", "deleted": "supprimées",
 }  # fmt: skip
 _WORDS = {None: DASH, True: "oui", False: "non", "changed": "changée"}
-_LONGEST_WHO, _LONGEST_WHAT = 13, 46
+_LONGEST_WHO = 13
+# What is left of the change beside a long reason: less beside words that somebody has typed.
+_LEAST_BESIDE_WORDS, _LEAST_BESIDE_COMMAND = 30, 46
+_COMMAND_AND_WORDS = re.compile(r"((?:montoit-db|alembic) .+?)(?<!\(24 h) : (.+)")  # not a guard's figures
 
 
-def described(changes: Sequence[Change], days: int) -> str:
-    """Return a line for each change, 80 columns wide: when (Abidjan), who, what (from → to), why."""
+def described(changes: Sequence[Change], days: int, width: int = WIDTH) -> str:
+    """Return a line for each change, at most `width` columns wide: when (Abidjan), who, what (from → to), why.
+
+    Of a reason, the words that somebody has typed come before the command that they were given to.
+    """
     if not changes:
         return f"Aucun changement en {days} jour{'s' if days > 1 else ''}."
     widest = max(len(_who(change)) for change in changes)
-    return "\n".join(_line(change, widest) for change in changes)
+    return "\n".join(_line(change, widest, width) for change in changes)
 
 
 def _who(change: Change) -> str:
     return shortened(on_one_line(change.jwt_user[:8] if change.jwt_user else change.role), _LONGEST_WHO)
 
 
-def _line(change: Change, widest: int) -> str:
-    what = shortened(on_one_line(_what(change)), _LONGEST_WHAT)
-    why = f" : {on_one_line(change.reason)}" if change.reason else ""
-    return shortened(f"{change.at:%d/%m/%y %H:%M}  {_who(change):<{widest}}  {what}{why}", WIDTH)
+def _line(change: Change, widest: int, width: int) -> str:
+    start = f"{change.at:%d/%m/%y %H:%M}  {_who(change):<{widest}}  "
+    what, reason = on_one_line(_what(change)), on_one_line(change.reason or "")
+    if reason:
+        least = _LEAST_BESIDE_WORDS
+        if both := _COMMAND_AND_WORDS.fullmatch(reason):
+            reason = f"{both[2]} ({both[1]})"
+        elif reason.startswith(("montoit-db ", "alembic ")):
+            least = _LEAST_BESIDE_COMMAND
+        reason = f" : {reason}"
+        room = width - len(start)
+        what = shortened(what, max(least, room // 2, room - len(reason)))
+    return shortened(f"{start}{what}{reason}", width)
 
 
 def _what(change: Change) -> str:

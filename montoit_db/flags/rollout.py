@@ -12,6 +12,7 @@ from montoit_db.deploy.locks import LOCK_ERRORS, take_lock, who_blocks
 from montoit_db.display import number, on_one_line, shortened
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import SERVICES
+from montoit_db.intouch.summary import FUNCTIONS_MAY_GO_ON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,7 @@ limit 1
 
 _LABELS = {service.key: service.label for service in SERVICES}
 _WIDEST = 26  # characters of a name
+_NOBODY = ("Ces services ne serviront plus personne.", "Ce service ne servira plus personne.")
 
 
 def described(changes: Sequence[Change]) -> str:
@@ -131,7 +133,7 @@ def described(changes: Sequence[Change]) -> str:
     if any(change.after > change.before for change in moved):
         lines.append("Part élargie : ceux qui sont servis le restent, d'autres s'y ajoutent.")
     if not changes[0].after:
-        lines.append("Plus personne ne sera servi.")
+        lines += [_NOBODY[len(changes) == 1], FUNCTIONS_MAY_GO_ON]
     elif any(change.after < change.before for change in moved):
         lines.append("Part réduite : une partie de ceux qui sont servis ne le seront plus.")
     return "\n".join(lines)

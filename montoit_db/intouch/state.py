@@ -94,7 +94,7 @@ class InTouchState:
 
     @property
     def next_command(self) -> str | None:
-        """The command that makes InTouch operational; None if it is."""
+        """The command that makes InTouch operational; None if it is. A person says which share ends a pause."""
         enabled = [service for service in self.services if service.is_enabled]
         if self.operational:
             return None
@@ -105,9 +105,9 @@ class InTouchState:
         if not self.is_complete:
             return "montoit-db rotate"
         if self.paused_services == len(self.services):
-            return "montoit-db rollout 100"
+            return "montoit-db rollout <part>"
         flags = [f"--flag {service.key}" for service in self.services if service.state == "paused"]
-        return " ".join(["montoit-db rollout 100", *flags])
+        return " ".join(["montoit-db rollout <part>", *flags])
 
     @property
     def is_on(self) -> bool:

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 FUNCTIONS_HAVE_TO_ASK = """\
 Voilà ce que dit la base. Les Edge Functions ne le savent que si elles le
 lui demandent : docs/EDGE_FUNCTIONS.md."""
+FUNCTIONS_MAY_GO_ON = """\
+Là où la base dit non, une Edge Function qui ne le lui demande pas envoie
+encore : docs/EDGE_FUNCTIONS.md."""
 
 
 def summary(state: InTouchState, title: str | None = None) -> str:
     """Return the guide's framed summary, under the guide's title unless InTouch is off.
 
-    If InTouch is operational, what the database cannot know follows.
+    What the database cannot know follows: whether the Edge Functions ask it.
     """
     if title is None:
         title = "RÉSULTAT DE L'ACTIVATION INTOUCH" if state.is_on else "ÉTAT DE L'INTÉGRATION INTOUCH"
@@ -39,9 +42,8 @@ def summary(state: InTouchState, title: str | None = None) -> str:
     if state.environment == "sandbox":
         lines.append("🧪 SANDBOX : environnement de test")
     lines += ["", *map(_service_line, state.services), ""]
-    note = ""
+    note = FUNCTIONS_HAVE_TO_ASK if state.operational else FUNCTIONS_MAY_GO_ON
     if state.operational:
-        note = f"\n{FUNCTIONS_HAVE_TO_ASK}"
         lines.append("🎉 INTÉGRATION INTOUCH COMPLÈTE ET OPÉRATIONNELLE !")
     elif state.is_complete:
         lines.append(f"❌ INTÉGRATION INTOUCH EN PAUSE ({state.paused_services}/{len(state.services)} services)")
@@ -49,7 +51,7 @@ def summary(state: InTouchState, title: str | None = None) -> str:
         lines.append("❌ INTÉGRATION INTOUCH DÉSACTIVÉE")
     else:
         lines.append("❌ INTÉGRATION INTOUCH INCOMPLÈTE")
-    return framed(title, lines) + note
+    return f"{framed(title, lines)}\n{note}"
 
 
 def host_line(host: str) -> str:

@@ -234,7 +234,7 @@ def _failures(monitoring: Monitoring) -> Iterator[str]:
 
 def _failure(failure: Failure) -> str:
     code = "" if failure.status_code is None else f"code {failure.status_code}"
-    details = [escape(detail) for detail in (failure.method, failure.phone_number, code) if detail]
+    details = [escape(detail) for detail in (failure.label, failure.phone_number, code) if detail]
     message = escape(shortened(failure.message, _LONGEST)) or "sans message"
     when = f"<time>{failure.at:%d/%m %H:%M}</time>"
     return f"<li>{when} <strong>{message}</strong> <span>{' · '.join(details)}</span></li>"

@@ -66,10 +66,10 @@ class InTouch:
 
     @property
     def facts(self) -> list[str]:
-        """What to say in French: whether InTouch is on, in which environment, at which share, since when."""
+        """What to say in French: whether InTouch is on, in which environment, at which share, last changed when."""
         on = sum(service.is_enabled for service in self.services)
         least, most = self.shares
-        since = [] if self.since is None else [f"depuis le {self.since:%d/%m/%Y à %H:%M}"]
+        since = [] if self.since is None else [f"dernier changement le {self.since:%d/%m/%Y à %H:%M}"]
         if not on:
             return ["désactivé", *since]
         state = "en pause" if not most else "activé" if on == len(self.services) else "activé en partie"
@@ -157,13 +157,14 @@ class Cost:
 class Failure:
     """A payment or message that failed; `at` is Abidjan's time, `message` InTouch's words, phone numbers masked.
 
-    `method` is the label of a payment's method, None for a message.
+    `method` and `label` are the key of a payment's method and its name for operators, None for a message.
     """
 
     at: datetime
     key: str
     service: str
     method: str | None
+    label: str | None
     phone_number: str
     status_code: int | None
     message: str
@@ -315,6 +316,7 @@ def _failures(connection: Connection, days: int) -> Iterable[Failure]:
             row.at.astimezone(ABIDJAN),
             log.key,
             log.label,
+            row.method,
             METHODS.get(row.method, row.method),
             masked(row.phone_number or ""),
             row.status_code,

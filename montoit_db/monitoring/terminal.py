@@ -168,13 +168,13 @@ def _costs(monitoring: Monitoring, *, narrow: bool) -> Table:
 
 def _failures(title: str, failures: list[Failure], *, narrow: bool) -> Table:
     table = _table(title, expand=True)
-    with_method = any(failure.method for failure in failures)
+    with_method = any(failure.label for failure in failures)
     headers = [] if narrow else [*(["Opérateur"] if with_method else []), "Numéro", "Code"]
     for header in ("Quand", *headers):
         table.add_column(header, no_wrap=True)
     table.add_column("Message", ratio=1)
     for failure in failures:
         code = "" if failure.status_code is None else str(failure.status_code)
-        details = [] if narrow else [*([failure.method or ""] if with_method else []), failure.phone_number, code]
+        details = [] if narrow else [*([failure.label or ""] if with_method else []), failure.phone_number, code]
         table.add_row(f"{failure.at:%d/%m %H:%M}", *details, shortened(failure.message, _LONGEST))
     return table

@@ -43,7 +43,7 @@ def busy(days: int = 7, message: str = "Solde insuffisant", million: int = 1_000
         ),
         costs=(Cost("payment", "Paiements", 120 * million, Decimal(1200 * million), "Commission"),),
         failure_rate=FailureRate.of(0, 0),
-        failures=(Failure(AT, "whatsapp", "WhatsApp", None, "+22507••••••04", 500, message),),
+        failures=(Failure(AT, "whatsapp", "WhatsApp", None, None, "+22507••••••04", 500, message),),
     )
 
 
@@ -70,13 +70,22 @@ def plausible(days: int = 7) -> Monitoring:
 
     operators = tuple(operator(key, share, failing) for key, (share, failing) in shares.items())
     failures = [
-        Failure(AT - timedelta(minutes=7 * number), key, label, method, f"+22505••••••{number:02}", code, message)
-        for number, (key, label, method, code, message) in enumerate(
+        Failure(
+            AT - timedelta(minutes=7 * number),
+            key,
+            service,
+            method,
+            method and METHODS[method],
+            f"+22505••••••{number:02}",
+            code,
+            message,
+        )
+        for number, (key, service, method, code, message) in enumerate(
             [
-                ("payment", "Paiements", "MTN Money", 503, "Service opérateur indisponible"),
-                ("payment", "Paiements", "MTN Money", 503, "Service opérateur indisponible"),
-                ("payment", "Paiements", "Orange Money", 402, "Solde insuffisant du compte 07••••••04"),
-                ("payment", "Paiements", "MTN Money", 504, "Délai dépassé en attendant l'opérateur. " * 8),
+                ("payment", "Paiements", "mtn_money", 503, "Service opérateur indisponible"),
+                ("payment", "Paiements", "mtn_money", 503, "Service opérateur indisponible"),
+                ("payment", "Paiements", "orange_money", 402, "Solde insuffisant du compte 07••••••04"),
+                ("payment", "Paiements", "mtn_money", 504, "Délai dépassé en attendant l'opérateur. " * 8),
                 ("sms", "SMS", None, 400, "Numéro injoignable"),
                 ("sms", "SMS", None, None, ""),
                 ("whatsapp", "WhatsApp", None, 470, "Fenêtre de 24 heures fermée"),

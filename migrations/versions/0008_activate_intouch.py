@@ -85,7 +85,7 @@ declare
         )
     );
 begin
-    perform set_config('montoit.reason', format('alembic upgrade 0008 (%s)', environment), true);
+    perform set_config('montoit.reason', format('alembic upgrade head (%s)', environment), true);
     if environment not in ('sandbox', 'production') then
         problems := problems || 'environment : sandbox ou production'::text;
     end if;
@@ -245,7 +245,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Switch the services off and deactivate the credentials; every value stays."""
-    why = with_reason("alembic downgrade 0008").replace("'", "''")
+    why = with_reason("alembic downgrade -1").replace("'", "''")
     run(f"select montoit.switch_off('{why}');")
 
 
@@ -258,7 +258,7 @@ def send(settings: InTouchSettings) -> None:
         {
             "environment": settings.environment,
             "share": "" if settings.rollout_percentage is None else str(settings.rollout_percentage),
-            "reason": with_reason(f"alembic upgrade 0008 ({settings.environment})"),
+            "reason": with_reason(f"alembic upgrade head ({settings.environment})"),
         },
     )
     copy_values(op.get_bind(), {key_name: settings.credentials[key_name] for key_name in CREDENTIALS})

@@ -11,7 +11,6 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.trust import is_trusted_table
-from montoit_db.errors import MontoitError
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.state import read
 
@@ -52,9 +51,7 @@ def agency(settings: InTouchSettings) -> Iterator[Finding]:
 def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
     """Ask InTouch for the balance with the settings' credentials; a balance below `least` (FCFA) is a problem.
 
-    Raises:
-        MontoitError: the extra `intouch` is not installed.
-
+    So is a missing extra `intouch`: InTouch is not asked.
     """
     if not _AGENCY.fullmatch(settings.base_url):
         return Finding(
@@ -66,7 +63,12 @@ def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
     try:
         from montoit_db.intouch import api  # noqa: PLC0415 -- an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise MontoitError(f"--intouch a besoin de {error.name} : pip install 'montoit-db[intouch]'") from None
+        return Finding(
+            "InTouch",
+            "problem",
+            f"la question n'est pas posée : --intouch a besoin de {error.name}",
+            "Installez-le : pip install 'httpx>=0.28,<1'",
+        )
     return as_finding(api.get_balance(settings.credentials), least)
 
 

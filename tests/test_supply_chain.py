@@ -104,6 +104,16 @@ def test_what_operators_are_told_to_install_is_what_the_extras_ask_for() -> None
             assert f"pip install '{extras[extra][0]}'" in (ROOT / document).read_text(encoding="utf-8"), document
 
 
+def test_the_wheel_has_every_document_that_the_code_names() -> None:
+    named: set[str] = set()
+    for path in (ROOT / "montoit_db").rglob("*.py"):
+        named |= {*re.findall(r"\bdocs/[\w./]*\w", path.read_text(encoding="utf-8"))}
+    included = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {source: f"montoit_db/{source}" for source in named} == {
+        source: target for source, target in included.items() if source.startswith("docs/")
+    }
+
+
 def test_a_wrong_lock_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One pin too few, one too many, one too old."""
     whole = pins("deploy.txt")

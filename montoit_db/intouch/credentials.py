@@ -47,8 +47,8 @@ def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, .
 def rotate(connection: Connection, settings: InTouchSettings, patience: float, reason: str = "") -> tuple[str, ...]:
     """Store the credentials of `settings`, leave the services as they are, and return the names of those that changed.
 
-    A base_url that is not ordered stays as it is stored. A deployment that is under way is waited for, `patience` seconds
-    at the most. The caller commits. Secrets of the Vault keep their ids. The trail keeps `reason`.
+    A base_url that is not ordered stays as it is. A deployment that is under way is waited for, `patience` seconds at
+    the most. The caller commits. Secrets of the Vault keep their ids. The trail keeps `reason`.
 
     Raises:
         RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.

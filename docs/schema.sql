@@ -1180,7 +1180,7 @@ begin
                 end if;
                 perform vault.update_secret(secret, current_setting(setting));
             end if;
-        elsif credential.former_secret is not null then
+        elsif credential.former_secret is not null and montoit.has_vault() then
             delete from vault.secrets where id = credential.former_secret and description = our_description;
         end if;
 
@@ -1903,7 +1903,7 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
             relations.relation,
             pg_constraint.conname,
             format('alter table %s add constraint %I %s'::text, relations.relation, pg_constraint.conname, pg_get_constraintdef(pg_constraint.oid)) AS format,
-            NULL::text,
+            regexp_replace(pg_get_constraintdef(pg_constraint.oid), ' NOT VALID$'::text, ''::text) AS regexp_replace,
             NULL::tid
            FROM (pg_constraint
              JOIN relations ON ((relations.oid = pg_constraint.conrelid)))

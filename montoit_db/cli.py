@@ -23,7 +23,7 @@ from typer.exceptions import TyperException
 
 from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
-from montoit_db.deploy.trust import refuse_strangers
+from montoit_db.deploy.trust import EVERY_COMMAND, WRITING, refuse_strangers
 from montoit_db.display import harmless, number, on_one_line, show, show_json
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
@@ -195,7 +195,7 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
         target, waits, intouch = settings.from_environment_together(
             settings.DatabaseSettings, settings.DeploymentSettings, settings.InTouchSettings
         )
-        with _connected(target, waits) as connection:
+        with _connected(target, waits, writes=True) as connection:
             changed = credentials.rotate(connection, intouch, waits.deploy_timeout, _utf8("--reason", reason))
             connection.commit()
     if json_output:
@@ -251,7 +251,7 @@ def roll_out(  # noqa: PLR0913 -- its options
             why += f" {option} {guard.rate:g} --min-payments {guard.min_payments}"
         why = on_one_line(why + (f" : {_utf8('--reason', reason)}" if reason else ""))
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
-        with _connected(target, waits) as connection:
+        with _connected(target, waits, writes=True) as connection:
             if guard is not None and guard.pauses:
                 keys = guard.to_pause(connection, keys)
             changes = rollout.plan(connection, wanted, keys)
@@ -406,7 +406,7 @@ def purge_logs(
             f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
         )
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
-        with _connected(target, waits) as connection:
+        with _connected(target, waits, writes=True) as connection:
             planned = purge.plan(connection, kept, logs)
             connection.rollback()  # nothing is held while a person thinks
             if not json_output:
@@ -562,11 +562,14 @@ def _differing(connection: Connection, state: InTouchState) -> tuple[str, ...]:
 
 @contextmanager
 def _connected(
-    target: settings.DatabaseSettings | None = None, bounds: settings.DeploymentSettings | None = None
+    target: settings.DatabaseSettings | None = None,
+    bounds: settings.DeploymentSettings | None = None,
+    *,
+    writes: bool = False,
 ) -> Iterator[Connection]:
     """Open the connection of a command, which reads only what belongs to somebody whom we trust."""
     with database.connect(target, bounds) as connection:
-        refuse_strangers(connection)
+        refuse_strangers(connection, WRITING if writes else EVERY_COMMAND)
         yield connection
 
 

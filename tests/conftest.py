@@ -62,7 +62,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the developer's own settings, `.env`, proxy and certificates."""
     for name in list(os.environ):
         if name.upper().startswith(
-            ("INTOUCH_", "MONTOIT_", "SUPABASE_", "DATABASE_URL", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_")
+            (
+                "INTOUCH_",
+                "MONTOIT_",
+                "SUPABASE_",
+                "DATABASE_URL",
+                "COLUMNS",
+                "LINES",
+                "HTTPS_PROXY",
+                "ALL_PROXY",
+                "SSL_CERT_",
+            )
         ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

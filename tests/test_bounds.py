@@ -55,6 +55,14 @@ def test_who_blocks_is_named(server: PostgresServer, activated: Database, way: s
             assert result.stderr.count("PRODUCTION : base ") == 1, "the target is named once"
 
 
+def test_who_holds_the_trail_is_named(activated: Database) -> None:
+    """Every command that writes leaves a line in it."""
+    with make_engine(activated.url).connect() as holder:
+        holder.exec_driver_sql("lock table montoit.trail in access exclusive mode")
+        result = run(*ALEMBIC, "downgrade", "-1", environment=on(activated, IMPATIENT))
+        assert (result.returncode, " sur montoit.trail" in result.stderr) == (1, True), result.stderr
+
+
 def test_a_prepared_transaction_is_named(tmp_path: Path) -> None:
     """It holds its locks without a session."""
     Path(tmp_path).chmod(0o755)

@@ -164,6 +164,7 @@ PATHS: dict[str, tuple[str, str]] = {
     "wrong type": (
         "upgrade",
         """drop policy "administrators read" on api_keys; drop policy "administrators switch" on api_keys;
+           drop policy "values are for the service" on api_keys;
            drop trigger touch_updated_at on api_keys; alter table api_keys drop constraint api_keys_one_store_check;
            alter table api_keys alter column key_value type int using 0, alter column secret_id type int using 0""",
     ),

@@ -55,6 +55,11 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
     assert not any(secret in str(database.rows("select t::text from montoit.trail t")) for secret in SECRETS.values())
 
 
+def test_a_reason_in_another_encoding_stops_no_rollback(activated: Database) -> None:
+    Alembic(activated).succeeds("-x", "reason=caf\udce9", "downgrade", "-1")  # as Python reads Latin-1
+    assert activated.value("select reason from montoit.trail where subject = 'rollback'").endswith(" : caf?")
+
+
 def test_a_changed_row_says_whose_and_by_whom(schema_only: Database) -> None:
     """An administrator's override, the user's deletion that ends it, and the naming of administrators."""
     database, login = schema_only, str(schema_only.url.username)

@@ -63,9 +63,10 @@ def connect(
         UnreachableError: no server answers there, or it refuses the login.
 
     """
-    if settings is None or bounds is None:
-        both = from_environment_together(DatabaseSettings, DeploymentSettings)
-        settings, bounds = settings or both[0], bounds or both[1]
+    if settings is None and bounds is None:
+        settings, bounds = from_environment_together(DatabaseSettings, DeploymentSettings)
+    settings = settings or DatabaseSettings.from_environment()
+    bounds = bounds or DeploymentSettings.from_environment()
     with located(settings, is_second=is_second) as url, connect_to(bounded(make_engine(url), bounds)) as connection:
         yield connection
 

@@ -14,7 +14,7 @@ from montoit_db import database
 from montoit_db.deploy import adoption, trust
 from montoit_db.deploy.autogenerate import Filter
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
-from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares
+from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares, is_rollback
 from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
 _UNREAD = "Ce qui est fait n'a pas pu être lu. Quand la base répond de nouveau : montoit-db status"
 CREATING = frozenset({"upgrade", "stamp", "ensure_version", None})  # commands that may create an embedded server
-ROLLBACK = frozenset({"-1", f"{INTOUCH}@-1"})
 ACTIVATION = frozenset({"head", "heads", INTOUCH, f"{INTOUCH}@head", f"{INTOUCH}@heads"})
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 
@@ -94,8 +93,9 @@ class Deployment:
             RefusedError: an object of our names belongs to somebody whom we do not trust.
 
         """
+        command, destination = migration.opts["fn"].__name__, migration.opts.get("destination_rev")
         self._refused_strangers = trust.refused_by(
-            migration.opts["fn"].__name__, keep_triggers=is_allowed(KEEP_TRIGGERS)
+            command, is_rollback=is_rollback(command, destination), keep_triggers=is_allowed(KEEP_TRIGGERS)
         )
         trust.refuse_strangers(self.connection, self._refused_strangers)
         self.connection.rollback()
@@ -291,7 +291,7 @@ def _settings(command: str | None, destination: str) -> tuple[DatabaseSettings, 
     try:
         return from_environment_together(DatabaseSettings, DeploymentSettings)
     except SettingsError as error:
-        if command == "downgrade" and destination in ROLLBACK and names_database():
+        if is_rollback(command, destination) and names_database():
             own = own_environment()
             settings = DatabaseSettings.from_environment(own), DeploymentSettings.from_environment(own)
             show("Le fichier .env est refusé, et le retour arrière s'en passe :", error=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 LOCK_ERRORS = (LockNotAvailable, DeadlockDetected)  # a lock was not to be had: the same attempt may succeed later
+OURS = ("montoit.trail", "montoit.administrators", "montoit.released_objects")  # beside the seven tables
 LOCK_KEY = 7_104_878_111_529_320  # any number, but the same in every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
 _TRANSACTION_TIMEOUT_SINCE = 170000
@@ -133,7 +134,7 @@ class Blocker(NamedTuple):
 
 def blockers(connection: Connection, *others: str) -> list[Blocker]:
     """Return at most five sessions with locks on the package's tables or on `others`, the oldest transaction first."""
-    tables = [*(f"public.{table}" for table in TABLES), *others]
+    tables = [*(f"public.{table}" for table in TABLES), *OURS, *others]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from montoit_db.deploy import trust
 from montoit_db.deploy.locks import LOCK_KEY
-from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares, listed
+from montoit_db.deploy.revisions import VERSION_SCHEMA, Tree, declares, is_rollback, listed
 from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, planned_steps
 from montoit_db.intouch.catalogue import SERVICES
@@ -154,7 +154,11 @@ $$;"""  # noqa: S608 -- our own names and numbers
 
 
 def _strangers_refused(migration: MigrationContext) -> str:
-    return trust.script_check(trust.refused_by(migration.opts["fn"].verb, keep_triggers=is_allowed(KEEP_TRIGGERS)))
+    command, destination = migration.opts["fn"].verb, migration.opts.get("destination_rev")
+    scopes = trust.refused_by(
+        command, is_rollback=is_rollback(command, destination), keep_triggers=is_allowed(KEEP_TRIGGERS)
+    )
+    return trust.script_check(scopes)
 
 
 def starting_revisions(config: Config, script: ScriptDirectory) -> Any:  # noqa: ANN401

@@ -12,8 +12,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db import database
+from montoit_db.deploy import trust
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
-from montoit_db.deploy.revisions import VERSION_SCHEMA, home, script_directory
+from montoit_db.deploy.revisions import VERSION_SCHEMA, home, is_rollback, script_directory
 from montoit_db.deploy.statements import REHEARSAL
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.errors import MontoitError
@@ -57,6 +58,7 @@ class Outcome(NamedTuple):
         return "\n".join([*lines, f"révisions qui passent : {passed} ; tout est annulé, après {self.seconds:.1f} s"])
 
 
+_NAME_IS_TAKEN = "MT006"  # raised by montoit.store_credentials()
 LEFT_OUT = (
     "Non répété : les valeurs des secrets (d'autres les remplacent), les index construits pendant que d'autres "
     "écrivent, ce qu'un déclencheur fait hors de la base ; une séquence qu'il avance le reste."
@@ -113,11 +115,19 @@ class _Attempt:
         self._patience = session.patience
         try:
             for order in orders:
+                scopes = trust.refused_by(
+                    order.verb, is_rollback=is_rollback(order.verb, order.word), keep_triggers=False
+                )
+                trust.refuse_strangers(self._connection, scopes)
                 self._carry_out(order)
             if self._transaction() != transaction:
                 raise RuntimeError("the rehearsal's transaction has ended on the way")
         except DBAPIError as error:
             self._failure = database.message(error)
+            if getattr(error.orig, "sqlstate", None) == _NAME_IS_TAKEN:
+                self._failure += (
+                    "\nLa répétition remplace les valeurs : si celles du Vault sont les bonnes, l'activation passe."
+                )
             if isinstance(error.orig, LOCK_ERRORS):
                 self._connection.rollback()
                 self._failure += f"\n{who_blocks(self._connection)}"

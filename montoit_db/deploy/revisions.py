@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from alembic.script import Script
 
 INTOUCH, SCHEMA = "intouch", "schema"  # the two branch labels
+ROLLBACK = frozenset({"-1", f"{INTOUCH}@-1"})
 VERSION_SCHEMA = "montoit"  # of alembic_version: not served by the API, and not another Alembic project's
 
 _PACKAGE = Path(__file__).parent.parent
+
+
+def is_rollback(command: str | None, destination: object) -> bool:
+    """Tell whether this command of Alembic's switches InTouch off and does nothing else."""
+    return command == "downgrade" and destination in ROLLBACK
 
 
 def is_checkout() -> bool:

@@ -128,7 +128,10 @@ def is_allowed(name: str) -> bool:
 
 def with_reason(order: str) -> str:
     """Return what the trail keeps as the reason of `order`, with the operator's own: `alembic -x reason="…" …`."""
-    reason = context.get_x_argument(as_dictionary=True).get(REASON)
+    reason = context.get_x_argument(as_dictionary=True).get(REASON, "")
+    reason = reason.encode(
+        errors="replace"
+    ).decode()  # a terminal of another encoding is no reason to refuse a rollback
     return f"{order} : {reason}" if reason else order
 
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 # Whom an object stops, as sql/strangers.sql says it.
-EVERY_COMMAND = ("every command",)
-UPGRADE = (*EVERY_COMMAND, "upgrade", "upgrade without keep-triggers")
+OF_A_ROLLBACK = ("every command",)
+EVERY_COMMAND = (*OF_A_ROLLBACK, "every command but a rollback")
+WRITING = (*EVERY_COMMAND, "upgrade without keep-triggers")  # rotate, rollout, purge: they have no such permission
+UPGRADE = (*WRITING[:-1], "upgrade", WRITING[-1])
 
 _REFUSAL = (
     "Refusé, rien n'a été modifié par cette étape. Ce qui suit n'appartient ni au rôle de connexion, ni à un "
@@ -35,11 +37,13 @@ class Stranger(NamedTuple):
     scope: str
 
 
-def refused_by(command: str, *, keep_triggers: bool) -> tuple[str, ...]:
+def refused_by(command: str, *, is_rollback: bool, keep_triggers: bool) -> tuple[str, ...]:
     """Return whose objects stop this command of Alembic's.
 
     A rollback is stopped only by what it would read or run itself.
     """
+    if is_rollback:
+        return OF_A_ROLLBACK
     if command != "upgrade":
         return EVERY_COMMAND
     return UPGRADE[:-1] if keep_triggers else UPGRADE

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from alembic.runtime.migration import RevisionStep, StampStep
 
 from montoit_db.deploy import drift
-from montoit_db.deploy.revisions import INTOUCH, SCHEMA, Tree, listed
+from montoit_db.deploy.revisions import INTOUCH, ROLLBACK, SCHEMA, Tree, listed
 from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.settings import ordered_environment
 
@@ -84,7 +84,7 @@ class Words:
     @property
     def is_relative(self) -> bool:
         """Whether the destination is counted from the current revision, which a first attempt may have changed."""
-        return bool(RELATIVE.search(self._destination)) and self._destination not in {"-1", f"{INTOUCH}@-1"}
+        return bool(RELATIVE.search(self._destination)) and self._destination not in ROLLBACK
 
     def _steps_of_lasting_word(self, heads: tuple[str, ...]) -> list[Step] | None:
         """Return the steps of a lasting word; None for any other destination."""
@@ -110,7 +110,7 @@ class Words:
         return None
 
     def _downgrade(self, heads: tuple[str, ...], to: str) -> list[Step] | None:
-        if to in {"-1", f"{INTOUCH}@-1"}:
+        if to in ROLLBACK:
             return self._switch_off(heads)
         if to == f"{SCHEMA}@-1":
             return self._one_schema_step_back(heads)

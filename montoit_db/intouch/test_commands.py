@@ -26,8 +26,9 @@ _OPERATORS = {
     "wave_payment": ("Wave", "0707070707"),
 }
 _WARNING = """\
-# ⚠ Si la fonction de paiement appelle cashin, comme celle de la plateforme, InTouch VERSE le montant au numéro,
-#   depuis votre compte partenaire : mettez un numéro à vous.
+# ⚠ Si la fonction de paiement appelle cashin, comme celle de la plateforme,
+#   InTouch VERSE le montant au numéro, depuis votre compte partenaire :
+#   mettez un numéro à vous.
 """
 
 

@@ -84,7 +84,7 @@ begin
                 end if;
                 perform vault.update_secret(secret, current_setting(setting));
             end if;
-        elsif credential.former_secret is not null then
+        elsif credential.former_secret is not null and montoit.has_vault() then
             delete from vault.secrets where id = credential.former_secret and description = our_description;
         end if;
 

@@ -112,7 +112,8 @@ objects (kind, relation, name, definition, compared, version) as (
     union all
     select
         'constraint', relation, conname,
-        format('alter table %s add constraint %I %s', relation, conname, pg_get_constraintdef(pg_constraint.oid)), null, null
+        format('alter table %s add constraint %I %s', relation, conname, pg_get_constraintdef(pg_constraint.oid)),
+        regexp_replace(pg_get_constraintdef(pg_constraint.oid), ' NOT VALID$', ''), null -- a script has it validated afterwards
     from pg_catalog.pg_constraint
     join relations on relations.oid = conrelid
     where contype in ('p', 'u', 'c', 'f', 'x') -- not null: PostgreSQL 18 has constraints for it

@@ -1,6 +1,7 @@
 -- What belongs to somebody who is neither the role that we run as, nor a superuser, nor the database's owner, and whose code
 -- would run with our rights: objects of our names, relations of the platform's that we read, functions of triggers on our
--- tables. `scope` says whom it stops: every command, an upgrade, or an upgrade without -x keep-triggers=yes.
+-- tables. `scope` says whom it stops: every command, every command but a rollback (which looks at none of it), an upgrade,
+-- or an upgrade without -x keep-triggers=yes.
 with trusted as (
     select oid from pg_catalog.pg_roles
     where rolsuper or rolname in (current_user, 'pg_database_owner')
@@ -24,7 +25,10 @@ found as (
     select 'schema' as kind, 'montoit' as name, nspowner as owner, 'every command' as scope
     from pg_catalog.pg_namespace where nspname = 'montoit'
     union all
-    select kind, name, relowner, case when is_in_montoit or has_our_name then 'every command' else 'upgrade' end
+    select kind, name, relowner, case
+        when is_in_montoit or name in ('public.feature_flags', 'public.feature_flag_history', 'public.api_keys')
+            then 'every command'
+        when has_our_name then 'every command but a rollback' else 'upgrade' end
     from relations
     where is_in_montoit and kind <> 'index' or has_our_name
        or name in ('public.profiles', 'public.user_roles', 'public.user_role_assignments')
@@ -42,8 +46,10 @@ select
         when 'foreign table' then 'table externe' when 'sequence' then 'séquence' when 'routine' then 'fonction'
         else kind
     end, name, pg_get_userbyid(owner)) as what,
-    format('drop %1$s %2$s; ou, si vous lui faites confiance : alter %1$s %2$s owner to %3$I;', kind, name, current_user)
-        as remedy,
+    -- A table of the API's schema can hold the customers' rows: nobody is told to drop it.
+    case when kind = 'table' and name like 'public.%' then format('alter table %s rename to …; ou, ', name)
+        else format('drop %s %s; ou, ', kind, name) end
+        || format('si vous lui faites confiance : alter %s %s owner to %I;', kind, name, current_user) as remedy,
     scope
 from found
 where owner not in (select oid from trusted)
@@ -61,7 +67,8 @@ union all
 select
     format('déclencheur %s sur %s, dont la fonction %s est à %s', tgname, name, tgfoid::regprocedure,
            pg_get_userbyid(proowner)),
-    format('drop trigger %I on %s; ou, si vous lui faites confiance : alembic -x keep-triggers=yes upgrade …', tgname, name),
+    format('drop trigger %I on %s; ou, si vous lui faites confiance : alter function %s owner to %I; '
+           '(ou pour une fois : alembic -x keep-triggers=yes upgrade …)', tgname, name, tgfoid::regprocedure, current_user),
     'upgrade without keep-triggers'
 from relations
 join pg_catalog.pg_trigger on tgrelid = relations.oid

@@ -105,7 +105,7 @@ class InTouchSettings:
         return SimpleNamespace(
             environment=os.environ["INTOUCH_ENVIRONMENT"], rollout_percentage=None,
             credential_store="auto",
-            credentials={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
+            to_store={"base_url": url, **{name: os.environ["INTOUCH_" + name.upper()] for name in names}},
         )
 
 def ordered_environment():

@@ -1132,6 +1132,11 @@ declare
     constraint_of text;
     table_of text;
 begin
+    if root = '' then
+        select value into root from montoit.read_credentials('intouch')
+        where key_name = 'base_url' and environment = target_environment and value <> '';
+        root := set_config('montoit.base_url', coalesce(root, 'https://apidist.gutouch.net'), true);
+    end if;
     for credential in
         select
             coalesce(given.key_name, stored.key_name) as key_name,

@@ -218,7 +218,7 @@ def rotate(*, reason: Reason = "", json_output: Json = False) -> None:
     ),
 )
 def roll_out(  # noqa: PLR0913 -- its options
-    share: Annotated[str, typer.Argument(metavar="SHARE", help="Part des utilisateurs, de 0 à 100, en %.")],
+    share: Annotated[str, typer.Argument(metavar="PART", help="Part des utilisateurs, de 0 à 100, en %.")],
     *,
     flag: Annotated[
         list[str] | None,
@@ -244,7 +244,7 @@ def roll_out(  # noqa: PLR0913 -- its options
 ) -> None:
     """Change la part des utilisateurs servis, après avoir montré ce que cela change."""
     with _errors():
-        wanted = int(_bounded("SHARE", share, 100))
+        wanted = int(_bounded("PART", share, 100))
         keys = [_utf8("--flag", key) for key in flag or [service.key for service in SERVICES]]
         guard = _guard(wanted, max_failure_rate, if_failure_rate_above, min_payments)
         order = f"montoit-db rollout {wanted}"

@@ -107,7 +107,7 @@ class InTouchSettings:
     """What an activation of InTouch is given.
 
     `credentials` maps the six key names to their values; `rollout_percentage` is in percent of users; None: each flag
-    keeps its former share.
+    keeps its former share. `keeps_base_url`: none is ordered; a stored one stays, and `credentials` has the default.
     """
 
     environment: Environment
@@ -115,6 +115,12 @@ class InTouchSettings:
     rollout_percentage: int | None
     credential_store: CredentialStore
     supabase_url: str | None
+    keeps_base_url: bool = False
+
+    @property
+    def to_store(self) -> dict[str, str]:
+        """The credentials as `montoit.store_credentials` takes them: an empty base_url keeps the stored one."""
+        return {**self.credentials, **({"base_url": ""} if self.keeps_base_url else {})}
 
     @property
     def base_url(self) -> str:
@@ -147,6 +153,7 @@ class InTouchSettings:
             rollout_percentage=share,
             credential_store=cast("CredentialStore", store),
             supabase_url=project,
+            keeps_base_url="INTOUCH_BASE_URL" not in reader.variables,
         )
 
 
@@ -349,7 +356,7 @@ class _Reader:
         value = self.optional(name)
         if value is None:
             return None if name in self.variables else default
-        problem = _placeholder_problem(value) or _url_problem(value)
+        problem = next(filter(None, map(_placeholder_problem, value.split("/"))), None) or _url_problem(value)
         if problem:
             self.refuse(name, problem)
             return None
@@ -438,7 +445,7 @@ def _quotes_problem(value: str, otherwise: str = "") -> str | None:
 
 
 def _placeholder_problem(value: str) -> str | None:
-    if _PLACEHOLDER.match(value) or _PLACEHOLDER.match(value.removeprefix("https://")):
+    if _PLACEHOLDER.match(value):
         return "contient encore le texte à remplacer (YOUR_…)"
     return None
 

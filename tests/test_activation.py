@@ -169,8 +169,8 @@ def test_history_says_what_and_why(schema_only: Database, alembic: Alembic) -> N
         (key, action, reason, status)
         for key in KEYS
         for action, reason, status in (
-            ("enabled", "alembic upgrade 0008 (production)", "production"),
-            ("disabled", "alembic downgrade 0008", "not_configured"),
+            ("enabled", "alembic upgrade head (production)", "production"),
+            ("disabled", "alembic downgrade -1", "not_configured"),
         )
     )
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DEPLOY = ROOT / "docs" / "deploy"
 WORKFLOW: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "github-actions.yml")
+AGENCY = "https://apidist.gutouch.net/apidist/sec/AG01/"
+BASE_URL = "select key_value from api_keys where key_name = 'base_url'"
 JOB: dict[str, Any] = YAML(typ="safe").load(DEPLOY / "kubernetes-job.yml")
 
 
@@ -42,7 +44,9 @@ INSTALL = [
 
 def run_job(name: str, database: Database) -> None:
     """Execute the `run` steps of a job in order, as the runner does, each with its environment."""
-    secrets = {"DATABASE_URL": database.address, "INTOUCH_ENVIRONMENT": "production", **SECRETS}
+    secrets = {
+        "DATABASE_URL": database.address, "INTOUCH_ENVIRONMENT": "production", "INTOUCH_BASE_URL": AGENCY, **SECRETS,
+    }  # fmt: skip
     steps = [step for step in WORKFLOW["jobs"][name]["steps"] if "run" in step]
     assert [step["run"] for step in steps[:2]] == INSTALL
     for step in steps[2:]:
@@ -85,6 +89,7 @@ def test_deploy_activate_deploy_roll_back_deploy(database_at: Callable[[str], Da
     assert database.rows(STATE) == [("0007", 0, 0)]
     run_job("activate", database)
     assert database.rows(STATE) == [("0008", 7, 6)]
+    assert database.value(BASE_URL) == AGENCY
 
 
 def test_secrets_stand_at_the_step_that_needs_them() -> None:
@@ -135,7 +140,7 @@ def test_the_kubernetes_job_works_from_mounted_files(database_at: Callable[[str]
     for variable, secret in SECRETS.items():
         (tmp_path / variable.removeprefix("INTOUCH_").lower()).write_text(secret)
     environment = {
-        item["name"]: item["value"].replace(mount["mountPath"], str(tmp_path))
+        item["name"]: item["value"].replace(mount["mountPath"], str(tmp_path)).replace("YOUR_AGENCY", "AG01")
         for item in container["env"]
         if "value" in item
     }
@@ -149,6 +154,7 @@ def test_the_kubernetes_job_works_from_mounted_files(database_at: Callable[[str]
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert database.rows(STATE) == [("0008", 7, 6)]
+    assert database.value(BASE_URL) == AGENCY
 
 
 def test_the_kubernetes_job_asks_for_little() -> None:

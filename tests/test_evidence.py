@@ -125,8 +125,10 @@ def test_without_the_extra_it_says_what_to_install(schema_only: Database, tmp_pa
     command = ("python", "-m", "montoit_db", "check")  # a fresh interpreter
     assert run(*command, environment=environment).returncode == 0
     result = run(*command, "--intouch", environment=environment)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "pip install 'montoit-db[intouch]'" in result.stderr
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), "only the database is named on stderr"
+    assert "❌ InTouch : la question n'est pas posée : --intouch a besoin de httpx\n" in result.stdout
+    assert "pip install 'httpx>=0.28,<1'\n" in result.stdout
+    assert "✅ Serveur : PostgreSQL" in result.stdout, "the rest is looked at all the same"
 
 
 @pytest.mark.parametrize(

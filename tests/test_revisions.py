@@ -168,7 +168,8 @@ def test_the_permission_to_lose_rows_is_taken_literally(
 ) -> None:
     alembic = alembic_for(database_at("0008"))
     for unclear in ("allow-data-loss", "allow-data-loss=true", "allow-data-loss=no"):
-        assert "Écrivez -x allow-data-loss=yes" in alembic.refuses("-x", unclear, "downgrade", "base")
+        for order in (("downgrade", "base"), ("upgrade", "head")):  # also where it is not asked for
+            assert "Écrivez -x allow-data-loss=yes" in alembic.refuses("-x", unclear, *order)
 
 
 @pytest.mark.parametrize("table", ["feature_flag_overrides", "api_keys", "sms_logs"])

@@ -86,7 +86,7 @@ def test_every_bad_value_is_named_at_once(database: Database) -> None:
             "INTOUCH_PASSWORD_API": "YOUR_PASSWORD_API",
         },
     )
-    text = text.replace("'https://apidist.gutouch.net'", "'http://canary'", 1)
+    text = text.replace("('montoit.base_url', ''", "('montoit.base_url', 'http://canary'")
     text = text.replace("('montoit.rollout_percentage', ''", "('montoit.rollout_percentage', '101'")
     text = text.replace("('montoit.credential_store', 'auto'", "('montoit.credential_store', 'vault'")
     with pytest.raises(DBAPIError) as refusal:

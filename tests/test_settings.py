@@ -114,6 +114,7 @@ def test_the_guides_examples_are_for_a_sandbox(value: str) -> None:
         "https://canary$(id).net",
         "https://YOUR_canary.net",
         "YOUR_canary",
+        "https://apidist.gutouch.net/apidist/sec/YOUR_canary/",
         "",
     ],
 )

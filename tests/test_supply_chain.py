@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS: dict[str, set[str]] = {"deploy.txt": set(), "test.txt": {"test"}}  # file → the extras that it is for
+LOCKS = {"deploy.txt": {"intouch", "prometheus"}, "test.txt": {"test"}}  # file → the extras that it is for
 
 
 class Pin(NamedTuple):
@@ -94,6 +94,24 @@ def test_no_pin_is_missing_or_stale(lock: str) -> None:
     for name, pin in pinned.items():
         for requirement in asked[name]:
             assert requirement.specifier.contains(pin.version, prereleases=True), f"{name}: {requirement}"
+
+
+def test_what_operators_are_told_to_install_is_what_the_extras_ask_for() -> None:
+    """By the library's name: this package lies on no index."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    for extra, code in (("intouch", "intouch/evidence.py"), ("prometheus", "monitoring/metrics.py")):
+        for document in (f"montoit_db/{code}", "docs/GUIDE.fr.md"):
+            assert f"pip install '{extras[extra][0]}'" in (ROOT / document).read_text(encoding="utf-8"), document
+
+
+def test_the_wheel_has_every_document_that_the_code_names() -> None:
+    named: set[str] = set()
+    for path in (ROOT / "montoit_db").rglob("*.py"):
+        named |= {*re.findall(r"\bdocs/[\w./]*\w", path.read_text(encoding="utf-8"))}
+    included = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {source: f"montoit_db/{source}" for source in named} == {
+        source: target for source, target in included.items() if source.startswith("docs/")
+    }
 
 
 def test_a_wrong_lock_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

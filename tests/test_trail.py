@@ -42,12 +42,12 @@ def test_orders_say_who_and_why(schema_only: Database) -> None:
         " where subject <> 'credential' order by at"
     ) == [
         ("activation", "intouch", {"services": 0}, {"services": 7, "environment": "production"},
-         "alembic upgrade 0008 (production) : l'ouverture", None, login, login),
+         "alembic upgrade head (production) : l'ouverture", None, login, login),
         ("rotation", "intouch", None, {"environment": "production", "changed": ["password"]},
          "montoit-db rotate : fuite", None, login, login),
         ("rollout", None, {"wave_payment": 100}, {"wave_payment": 10}, "montoit-db rollout 10", None, login, login),
         ("rollback", "intouch", {"services": 7}, {"services": 0},
-         "alembic downgrade 0008 : incident", None, login, login),
+         "alembic downgrade -1 : incident", None, login, login),
     ]  # fmt: skip
     keys = database.rows("select key, after from montoit.trail where subject = 'credential' order by at")
     assert len(keys) == 6 + 1 + 6  # activated, one renewed, deactivated

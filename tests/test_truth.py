@@ -213,7 +213,7 @@ def test_a_mistyped_command_is_told_in_french() -> None:
     for arguments, told in (
         (("stauts",), "montoit-db : commande inconnue : stauts (vouliez-vous status ?)"),
         (("status", "--jso"), "montoit-db status : option inconnue : --jso (options proches : --json)"),
-        (("rollout",), "montoit-db rollout : il manque l'argument SHARE"),
+        (("rollout",), "montoit-db rollout : il manque l'argument PART"),
         (("rollout", "1", "2"), "montoit-db rollout : argument en trop : 2"),
         (("monitor", "--days"), "montoit-db : l'option --days attend une valeur"),
     ):

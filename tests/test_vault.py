@@ -267,6 +267,38 @@ def test_rotation_stores_new_values_and_leaves_services_on(
     assert "canary" not in result.stdout + result.stderr + again.stdout + again.stderr
 
 
+@pytest.mark.parametrize("store", [TABLE, VAULT])
+def test_an_unset_base_url_keeps_the_stored_one_of_the_environment(
+    supabase: tuple[Database, Database], store: dict[str, str]
+) -> None:
+    """The agency stands in it: services that work would ask an address without one."""
+    superuser, owner = supabase
+    agency = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net/apidist/sec/AG01/"}
+    alembic = Alembic(owner)
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, **store, **agency})
+    told = run("montoit-db", "status", environment=on(owner, RENEWED)).stdout
+    assert "diffèrent de ceux de la base : login_api, password.\n" in told
+    result = run("montoit-db", "rotate", environment={**on(owner, RENEWED), **store})
+    assert result.stdout == "Credentials InTouch (production) renouvelés : login_api, password.\n"
+    assert values(superuser) == expected({**RENEWED, **agency})
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**PRODUCTION, **store})
+    assert values(superuser) == expected({**PRODUCTION, **agency})
+    alembic.succeeds("downgrade", "-1")
+    by_script = fill_in(script("upgrade", "0007:0008"), RENEWED)
+    assert (
+        with_psql(owner, by_script.replace("'auto', true", f"'{store['MONTOIT_CREDENTIAL_STORE']}', true")).returncode
+        == 0
+    )
+    assert values(superuser) == expected({**RENEWED, **agency})
+    alembic.succeeds("downgrade", "-1")
+    alembic.succeeds("upgrade", "head", environment={**SANDBOX, **store})
+    assert values(superuser) == expected(SANDBOX)
+    assert superuser.rows("select distinct environment, endpoint from api_keys order by 1") == [
+        ("production", agency["INTOUCH_BASE_URL"]), ("sandbox", "https://apidist.gutouch.net")
+    ]  # fmt: skip
+
+
 def test_no_value_outlives_its_storing(supabase: tuple[Database, Database]) -> None:
     """Not to triggers that run later, nor to whom a transaction pooler gives the same session next."""
     _, owner = supabase

@@ -17,7 +17,7 @@ branch_labels = ("intouch",)
 # Each credential's description, and what stands for its value in a script until the operator fills it in (source: the
 # operators' guide, which asks for all of them for every service).
 DESCRIBED = {
-    "base_url": ("URL de l'API InTouch", "https://apidist.gutouch.net"),
+    "base_url": ("URL de l'API InTouch", ""),
     "username": ("Nom d'utilisateur InTouch", "YOUR_INTOUCH_USERNAME"),
     "password": ("Mot de passe InTouch", "YOUR_INTOUCH_PASSWORD"),
     "partner_id": ("Identifiant partenaire", "YOUR_PARTNER_ID"),
@@ -60,6 +60,7 @@ def rows_of_services() -> str:
 VALUES = """
 select from rows from (
     set_config('montoit.environment', '{environment}', true), -- production ou sandbox
+    -- base_url : https://apidist.gutouch.net/apidist/sec/<agence>/ ; vide : celle de la base, sinon sans agence
 {values}
     set_config('montoit.rollout_percentage', '', true), -- 0 à 100 ; vide : 100, ou la part précédente
     set_config('montoit.credential_store', 'auto', true) -- auto, table ou vault
@@ -85,7 +86,7 @@ declare
         )
     );
 begin
-    perform set_config('montoit.reason', format('alembic upgrade 0008 (%s)', environment), true);
+    perform set_config('montoit.reason', format('alembic upgrade head (%s)', environment), true);
     if environment not in ('sandbox', 'production') then
         problems := problems || 'environment : sandbox ou production'::text;
     end if;
@@ -97,7 +98,7 @@ begin
     elsif store = 'vault' and not has_vault then
         problems := problems || 'credential_store : vault, mais cette base n''a pas de Vault'::text;
     end if;
-    if current_setting('montoit.base_url') !~ '^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?$'
+    if current_setting('montoit.base_url') !~ '^(https://[A-Za-z0-9.-]+(:[0-9]+)?(/[!-~]*)?)?$'
         or current_setting('montoit.base_url') ~ '[?#@]' then
         problems := problems || 'base_url : attendu https://hôte'::text;
     end if;
@@ -245,7 +246,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Switch the services off and deactivate the credentials; every value stays."""
-    why = with_reason("alembic downgrade 0008").replace("'", "''")
+    why = with_reason("alembic downgrade -1").replace("'", "''")
     run(f"select montoit.switch_off('{why}');")
 
 
@@ -258,10 +259,10 @@ def send(settings: InTouchSettings) -> None:
         {
             "environment": settings.environment,
             "share": "" if settings.rollout_percentage is None else str(settings.rollout_percentage),
-            "reason": with_reason(f"alembic upgrade 0008 ({settings.environment})"),
+            "reason": with_reason(f"alembic upgrade head ({settings.environment})"),
         },
     )
-    copy_values(op.get_bind(), {key_name: settings.credentials[key_name] for key_name in CREDENTIALS})
+    copy_values(op.get_bind(), {key_name: settings.to_store[key_name] for key_name in CREDENTIALS})
     op.get_bind().exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",
         {

@@ -39,7 +39,7 @@ def host(intouch: InTouchSettings) -> Finding:
     """Name the host that the credentials are for."""
     name = host_of(intouch.base_url)
     if is_intouchs(name):
-        return Finding("API InTouch", "ok", name)
+        return Finding("API InTouch", "ok", name + (", ou l'hôte de la base" if intouch.keeps_base_url else ""))
     return Finding(
         "API InTouch", "warning", f"{name} n'est pas un hôte d'InTouch : il recevrait les credentials",
         "Vérifiez INTOUCH_BASE_URL.",

@@ -40,10 +40,6 @@ def look(
     With `schema_only` the deployment stops before the activation, and needs no credentials. With `ask_intouch` InTouch
     is asked for its balance, which should be `min_balance` FCFA at least. `orders` are rehearsed, one after the
     other, in a transaction that is rolled back.
-
-    Raises:
-        MontoitError: InTouch is to be asked, and the extra `intouch` is not installed.
-
     """
     findings, intouch, bounds = _settings(schema_only=schema_only)
     if intouch is not None:

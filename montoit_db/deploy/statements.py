@@ -114,14 +114,15 @@ def is_allowed(name: str) -> bool:
     """Tell whether the operator allowed something by name: `alembic -x <name>=yes …`.
 
     Raises:
-        MontoitError: the answer is not `yes`, or the word after `-x` is unknown.
+        MontoitError: a word after `-x` is unknown, or the answer to one is not `yes`, whichever it is.
 
     """
     answers = context.get_x_argument(as_dictionary=True)
-    for unknown in answers.keys() - {ALLOW_DATA_LOSS, KEEP_ROLLOUT, KEEP_TRIGGERS, REASON}:
-        raise MontoitError(f"-x {unknown} n'est pas connu, rien n'a été modifié.")
-    if answers.get(name, "yes") != "yes":
-        raise MontoitError(f"-x {name} n'est pas compris, rien n'a été modifié. Écrivez -x {name}=yes")
+    for given, answer in answers.items():
+        if given not in {ALLOW_DATA_LOSS, KEEP_ROLLOUT, KEEP_TRIGGERS, REASON}:
+            raise MontoitError(f"-x {given} n'est pas connu, rien n'a été modifié.")
+        if given != REASON and answer != "yes":
+            raise MontoitError(f"-x {given} n'est pas compris, rien n'a été modifié. Écrivez -x {given}=yes")
     return name in answers
 
 

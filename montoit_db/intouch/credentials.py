@@ -30,12 +30,13 @@ order by given.key_name
 
 
 def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, ...]:
-    """Return the names of the credentials whose stored values are not those of `settings`.
+    """Return the names of the credentials whose stored values are not those of `settings`, as far as these order any.
 
     The server compares, and gets a salted hash of each value: no stored value is fetched, and no given one is sent.
     """
     salt = secrets.token_hex(32)
-    hashes = {name: sha256(f"{salt}{value}".encode()).hexdigest() for name, value in settings.credentials.items()}
+    given = {name: value for name, value in settings.to_store.items() if value}
+    hashes = {name: sha256(f"{salt}{value}".encode()).hexdigest() for name, value in given.items()}
     names = connection.exec_driver_sql(
         _DIFFERING,
         {"names": [*hashes], "hashes": [*hashes.values()], "salt": salt, "environment": settings.environment},
@@ -46,8 +47,8 @@ def differing(connection: Connection, settings: InTouchSettings) -> tuple[str, .
 def rotate(connection: Connection, settings: InTouchSettings, patience: float, reason: str = "") -> tuple[str, ...]:
     """Store the credentials of `settings`, leave the services as they are, and return the names of those that changed.
 
-    A deployment that is under way is waited for, `patience` seconds at the most. The caller commits. Secrets of the
-    Vault keep their ids. The trail keeps `reason`.
+    A base_url that is not ordered stays as it is. A deployment that is under way is waited for, `patience` seconds at
+    the most. The caller commits. Secrets of the Vault keep their ids. The trail keeps `reason`.
 
     Raises:
         RefusedError: InTouch is not on, or is on in the other environment, or a deployment takes too long.
@@ -65,7 +66,7 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float, r
     refuse_missing_vault(connection, settings)
     why = "montoit-db rotate" + (f" : {reason}" if reason else "")
     connection.exec_driver_sql("select set_config('montoit.reason', %(why)s, true)", {"why": why})
-    copy_values(connection, settings.credentials)
+    copy_values(connection, settings.to_store)
     names = [credential.key_name for credential in CREDENTIALS]
     changed = connection.exec_driver_sql(
         "select montoit.store_credentials(%(environment)s, %(store)s, %(credentials)s)",

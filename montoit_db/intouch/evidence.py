@@ -11,7 +11,6 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.findings import Finding
 from montoit_db.deploy.trust import is_trusted_table
-from montoit_db.errors import MontoitError
 from montoit_db.intouch.catalogue import CREDENTIALS, host_of, is_intouchs
 from montoit_db.intouch.state import read
 
@@ -53,11 +52,8 @@ def agency(settings: InTouchSettings) -> Iterator[Finding]:
 def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
     """Ask InTouch for the balance with the settings' credentials; a balance below `least` (FCFA) is a problem.
 
-    The credentials go to a host of InTouch's, or to this machine, where a stand-in may answer; to no other.
-
-    Raises:
-        MontoitError: the extra `intouch` is not installed.
-
+    The credentials go to a host of InTouch's, or to this machine, where a stand-in may answer; to no other. A missing
+    extra `intouch` is a problem, too.
     """
     if not _AGENCY.fullmatch(settings.base_url):
         return Finding(
@@ -77,7 +73,12 @@ def ask(settings: InTouchSettings, least: int | None = None) -> Finding:
     try:
         from montoit_db.intouch import api  # noqa: PLC0415 -- an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise MontoitError(f"--intouch a besoin de {error.name} : pip install 'montoit-db[intouch]'") from None
+        return Finding(
+            "InTouch",
+            "problem",
+            f"la question n'est pas posée : --intouch a besoin de {error.name}",
+            "Installez-le : pip install 'httpx>=0.28,<1'",
+        )
     return as_finding(api.get_balance(settings.credentials), least)
 
 

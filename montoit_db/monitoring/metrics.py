@@ -27,7 +27,7 @@ def write_metrics(monitoring: Monitoring, path: Path) -> None:
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415 -- an extra
     except ImportError:
         raise MontoitError(
-            "--prometheus a besoin d'une bibliothèque de plus : pip install 'montoit-db[prometheus]'"
+            "--prometheus a besoin d'une bibliothèque de plus : pip install 'prometheus-client>=0.26,<1'"
         ) from None
     registry = CollectorRegistry()
     gauges: dict[str, Gauge] = {}

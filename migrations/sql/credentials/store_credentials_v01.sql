@@ -2,7 +2,8 @@
 -- the names whose values changed.
 --
 -- credentials describes each of them: {"<key_name>": {metadata}}. The value is in the transaction's setting
--- montoit.<key_name>, and the endpoint in montoit.base_url: see given_credentials.
+-- montoit.<key_name>, and the endpoint in montoit.base_url: see given_credentials. If that one is empty, the one that is
+-- stored for the environment stays; without any it is InTouch's root.
 --
 -- target_store is table, vault, or auto: the Vault if it is installed. All values of InTouch end up in the same store,
 -- those of the other environment, too, and a secret of the Vault keeps its id. Our secrets are known by their description;
@@ -35,6 +36,11 @@ declare
     constraint_of text;
     table_of text;
 begin
+    if root = '' then
+        select value into root from montoit.read_credentials('intouch')
+        where key_name = 'base_url' and environment = target_environment and value <> '';
+        root := set_config('montoit.base_url', coalesce(root, 'https://apidist.gutouch.net'), true);
+    end if;
     for credential in
         select
             coalesce(given.key_name, stored.key_name) as key_name,

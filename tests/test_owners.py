@@ -400,6 +400,7 @@ def test_a_rollback_looks_at_what_it_needs_alone(activated_platform: tuple[Datab
     Alembic(owner).succeeds("downgrade", "-1")
     assert owner.value("select count(*) from feature_flags where is_enabled and key ~ 'wave|orange|mtn|moov'") == 0
     superuser.execute(f"alter table public.sms_logs owner to {OWNER}")
+    Alembic(owner).succeeds("upgrade", "head")
 
 
 ROLES = {

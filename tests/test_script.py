@@ -144,7 +144,10 @@ def test_the_full_script_takes_a_database_that_was_downgraded_to_base(
 ) -> None:
     database = database_at("0007")
     Alembic(database).succeeds("downgrade", "base")
-    assert with_psql(database, fill_in(script("upgrade", "head"))).returncode == 0
+    text = fill_in(script("-x", "reason=l'ouverture {environment}", "upgrade", "head"))
+    assert with_psql(database, text).returncode == 0
+    why = "select reason from montoit.trail where subject = 'activation'"
+    assert database.value(why) == "alembic upgrade head (production) : l'ouverture {environment}"
     assert values(database) == expected(PRODUCTION)
 
 

@@ -86,7 +86,7 @@ declare
         )
     );
 begin
-    perform set_config('montoit.reason', format('alembic upgrade head (%s)', environment), true);
+    perform set_config('montoit.reason', format('alembic upgrade head (%s)', environment) || '{reason}', true);
     if environment not in ('sandbox', 'production') then
         problems := problems || 'environment : sandbox ou production'::text;
     end if;
@@ -226,7 +226,8 @@ $$;
 def before_upgrade() -> None:
     """Refuse unusable settings before any revision is applied."""
     if context.is_offline_mode():
-        run(VALUES.replace("{environment}", ordered_environment() or "production"))
+        reason = with_reason("").replace("'", "''")
+        run(VALUES.replace("{environment}", ordered_environment() or "production").replace("{reason}", reason))
         return
     # Read once, since a secret may come from a pipe; a rehearsal brings settings of its own.
     settings = context.config.attributes.get("intouch_settings") or InTouchSettings.from_environment()

@@ -136,7 +136,6 @@ def test_without_the_extra_it_says_what_to_install(schema_only: Database, tmp_pa
     [
         ("https://apidist.gutouch.net", "code d'agence"),
         ("https://apidist.gutouch.net/apidist/sec/", "code d'agence"),
-        ("https://apidist.gutouch.net/apidist/sec/YOUR_AGENCY/", "code d'agence"),
         ("https://apidist.gutouch.net/apidist/sec/<agence>/", "code d'agence"),
         ("https://apidist.gutouch.net/apidist/sec/MT0001", "ne finit pas par /"),
         ("https://apidist.gutouch.net/apidist/sec/MT0001/", None),

@@ -53,7 +53,7 @@ def test_values_go_to_the_vault_where_there_is_one(supabase: tuple[Database, Dat
         f"intouch_production_{name}" for name in NAMES
     }
     status = json.loads(run("montoit-db", "status", "--json", environment=on(owner)).stdout)
-    assert status["credentials"] == {"configured": 6, "expected": 6, "store": "vault"}
+    assert status["credentials"] == {"configured": 6, "expected": 6, "stored": 6, "store": "vault"}
     assert status["operational"] is True
 
 

@@ -1,12 +1,14 @@
 """What a flag check costs, compared with the platform's own.
 
-    python -m benchmarks.checks [--runs 15] [--seconds 4] [--binaries /usr/lib/postgresql/15/bin]
+    python -m benchmarks.checks [--runs 15] [--seconds 4] [--binaries /usr/lib/postgresql/15/bin] [--against CHECKOUT]
 
 pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
 plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
 wrong (the hash is signed, so that 50 % are 75 %). Both statements run in the same run: each transaction draws one of
 them at random. Printed are the median of the runs' ratios of latencies, the range of the middle half of the ratios, and
 the median latencies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
+
+With `--against` the yardstick is the same statement on a database of another checkout of this project, in turns.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ import argparse
 import statistics
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
 from montoit_db.database import embedded, make_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 ALL_AT_50 = """
 update public.feature_flags set is_enabled = true, credentials_status = 'sandbox', rollout_percentage = 50;
@@ -75,6 +80,14 @@ PLATFORM_CHECK = f"select platform_check('orange_money', {USER});"
 SIGNED_IN = f'{{"sub": {USER[:38]}, "role": "authenticated"}}'.replace("'", '"')
 
 
+LIMITED = f"select check_feature_flag('debug_mode', {USER});"
+LIMIT = """
+update public.feature_flags set allowed_roles = '{agence}' where key = 'debug_mode';
+create table public.user_roles (user_id uuid primary key, role text);
+insert into public.user_roles select gen_random_uuid(), 'agence' from generate_series(1, 1000);
+"""
+
+
 class Case(NamedTuple):
     """A statement, the yardstick that it is compared with, and who asks."""
 
@@ -92,6 +105,13 @@ CASES = (
 )
 
 
+BEFORE = tuple(
+    Case(f"{name}, {asks}", role, statement, statement)
+    for name, statement in (("one flag", ONE), ("all flags", ALL), ("a flag for a role", LIMITED))
+    for asks, role in (("the service asks", "service_role"), ("a user asks", "authenticated"))
+)
+
+
 class Bench:
     """pgbench on one database."""
 
@@ -103,19 +123,21 @@ class Bench:
         self._duration = duration
 
     def latencies(self, case: Case) -> list[float]:
-        """Return the mean latencies of both statements, in microseconds."""
-        scripts = [self._directory / "statement.sql", self._directory / "yardstick.sql"]
-        for script, sql in zip(scripts, (case.statement, case.yardstick), strict=True):
-            script.write_text(sql)
+        """Return the mean latencies of both statements, in microseconds; of one, if they are the same."""
+        scripts: list[Path] = []
+        for sql in dict.fromkeys((case.statement, case.yardstick)):
+            scripts.append(self._directory / f"{len(scripts)}.sql")
+            scripts[-1].write_text(sql)
         claims = SIGNED_IN if case.role == "authenticated" else ""
         options = f"-c role={case.role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
         milliseconds = latencies(self._server, self._database, scripts, self._duration, {"PGOPTIONS": options})
         return [1000 * latency for latency in milliseconds]
 
 
-def measure(bench: Bench, case: Case, runs: int) -> str:
-    """Run one case and return its line of the table."""
-    measured, yardstick = zip(*(bench.latencies(case) for _ in range(runs)), strict=True)
+def measure(case: Case, runs: int, bench: Bench, before: Bench | None = None) -> str:
+    """Run one case and return its line of the table; `before` is the other checkout's database, if there is one."""
+    pairs = [[*bench.latencies(case), *(before.latencies(case) if before else ())] for _ in range(runs)]
+    measured, yardstick = zip(*pairs, strict=True)
     ratios = sorted(one / other for one, other in zip(measured, yardstick, strict=True))
     low, high = ratios[runs // 4], ratios[-1 - runs // 4]
     return (
@@ -130,24 +152,32 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--binaries", type=Path)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="montoit-checks-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         with embedded.server(directory / "server", binaries=arguments.binaries) as server:
-            url = Databases(server).clone("template1", "checks")
-            seconds(("upgrade", "head"), ROOT, url)
-            with make_engine(url).begin() as connection:
-                for sql in (ALL_AT_50, PLATFORM):
-                    connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
-            with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                connection.exec_driver_sql("vacuum full")
-                connection.exec_driver_sql("vacuum analyze")
             print(facts(server), f"{arguments.runs} runs of {arguments.seconds} s\n")
             print(f"{'':<44} ratio  middle half     µs     µs")
-            bench = Bench(server, "checks", directory, arguments.seconds)
-            for case in CASES:
-                print(measure(bench, case, arguments.runs), flush=True)
+            benches: list[Bench] = []
+            for database, checkout in (("checks", ROOT), ("before", arguments.against)):
+                if checkout is not None:
+                    prepare(Databases(server).clone("template1", database), checkout.resolve())
+                    benches.append(Bench(server, database, directory, arguments.seconds))
+            for case in BEFORE if arguments.against else CASES:
+                print(measure(case, arguments.runs, *benches), flush=True)
+
+
+def prepare(url: URL, checkout: Path) -> None:
+    """Give a database the schema of a checkout, and what the statements ask for."""
+    seconds(("upgrade", "head"), checkout, url)
+    with make_engine(url).begin() as connection:
+        for sql in (ALL_AT_50, PLATFORM, LIMIT):
+            connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+    with make_engine(url).execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql("vacuum full")
+        connection.exec_driver_sql("vacuum analyze")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from montoit_db import database
 from montoit_db.deploy import adoption, trust
 from montoit_db.deploy.autogenerate import Filter
 from montoit_db.deploy.locks import LOCK_ERRORS, exclusive, who_blocks
-from montoit_db.deploy.revisions import INTOUCH, VERSION_SCHEMA, Tree, declares, is_rollback
+from montoit_db.deploy.revisions import ACTIVATION, HEAD, VERSION_SCHEMA, Tree, declares, is_rollback
 from montoit_db.deploy.statements import KEEP_TRIGGERS, is_allowed
 from montoit_db.deploy.words import Words, let_revisions_object
 from montoit_db.display import show
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 WRITING = frozenset({"upgrade", "downgrade", "do_stamp", "do_ensure_version"})
 _UNREAD = "Ce qui est fait n'a pas pu être lu. Quand la base répond de nouveau : montoit-db status"
 CREATING = frozenset({"upgrade", "stamp", "ensure_version", None})  # commands that may create an embedded server
-ACTIVATION = frozenset({"head", "heads", INTOUCH, f"{INTOUCH}@head", f"{INTOUCH}@heads"})
 _FIRST_RETRY = 0.5  # seconds; each pause is twice the one before
 
 
@@ -99,7 +98,7 @@ class Deployment:
         )
         trust.refuse_strangers(self.connection, self._refused_strangers)
         self.connection.rollback()
-        if migration.opts["fn"].__name__ not in WRITING:
+        if command not in WRITING:
             migration.opts["dont_mutate"] = True
             self._look(migration, run_migrations)
             return
@@ -297,7 +296,7 @@ def _settings(command: str | None, destination: str) -> tuple[DatabaseSettings, 
             show("Le fichier .env est refusé, et le retour arrière s'en passe :", error=True)
             show("\n".join(f"  - {problem}" for problem in error.problems), error=True)
             return settings
-        if command == "upgrade" and destination in ACTIVATION:
+        if command == "upgrade" and destination in HEAD | ACTIVATION:
             from_environment_together(DatabaseSettings, DeploymentSettings, InTouchSettings)
         raise
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from alembic.script import Script
 
 INTOUCH, SCHEMA = "intouch", "schema"  # the two branch labels
+# The words for the whole schema and the activation, for the activation, and for its end.
+HEAD = frozenset({"head", "heads"})
+ACTIVATION = frozenset({INTOUCH, f"{INTOUCH}@head", f"{INTOUCH}@heads"})
 ROLLBACK = frozenset({"-1", f"{INTOUCH}@-1"})
 VERSION_SCHEMA = "montoit"  # of alembic_version: not served by the API, and not another Alembic project's
 

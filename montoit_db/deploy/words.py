@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from alembic.runtime.migration import RevisionStep, StampStep
 
 from montoit_db.deploy import drift
-from montoit_db.deploy.revisions import INTOUCH, ROLLBACK, SCHEMA, Tree, listed
+from montoit_db.deploy.revisions import ACTIVATION, HEAD, ROLLBACK, SCHEMA, Tree, listed
 from montoit_db.errors import MontoitError, RefusedError
 from montoit_db.settings import ordered_environment
 
@@ -101,11 +101,11 @@ class Words:
         return None
 
     def _upgrade(self, heads: tuple[str, ...], to: str) -> list[Step] | None:
-        if to in {"head", "heads"}:
+        if to in HEAD:
             return [*self._schema_steps(heads, None), *self._switch_on(heads, completes=False)]
         if to in {f"{SCHEMA}@head", f"{SCHEMA}@heads"}:
             return self._schema_steps(heads, None)
-        if to in {f"{INTOUCH}@head", f"{INTOUCH}@heads", INTOUCH, self.tree.activation.revision}:
+        if to in ACTIVATION or to == self.tree.activation.revision:
             return [*self._schema_steps(heads, self.tree.fork), *self._switch_on(heads, completes=True)]
         return None
 
@@ -122,7 +122,7 @@ class Words:
         return None
 
     def _stamp(self, heads: tuple[str, ...], to: str) -> list[Step] | None:
-        if to in {"head", "heads"}:
+        if to in HEAD:
             return self._stamps(heads, {self.tree.activation.revision, self.tree.schema_head} - self._below())
         if to in {f"{SCHEMA}@head", f"{SCHEMA}@heads"}:
             return self._stamps(heads, {self.tree.schema_head})

@@ -47,6 +47,7 @@ ORDER = (
     "montoit_db.deploy.indexes",
     "montoit_db.deploy.statements",
     "montoit_db.deploy.findings",
+    "montoit_db.deploy.queries",
     "montoit_db.deploy.trust",
     "montoit_db.deploy.locks",
     "montoit_db.deploy.revisions",

@@ -10,7 +10,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from montoit_db import cli
-from montoit_db.deploy import preflight, trust
+from montoit_db.deploy import preflight, queries, trust
 from tests.support.callers import CALLERS, ROWS_OF_TWO_USERS, USER, Caller, attempt, value
 from tests.support.commands import Alembic, on, run
 from tests.support.database import Database, pg_dump
@@ -225,7 +225,7 @@ def test_with_nothing_planted_all_is_green(empty: tuple[Database, Database], mon
         " union all"
         " select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace"
     )
-    query = trust._query("strangers")  # noqa: SLF001 -- it has to name each object of ours in public
+    query = queries.read_query("strangers")  # it has to name each object of ours in public
     assert [name for (name,) in ours if f"'{name}'" not in query] == []
     alembic.succeeds("-x", "allow-data-loss=yes", "downgrade", "base")
     assert owner.value("select nspowner::regrole::text from pg_namespace where nspname = 'montoit'") == OWNER

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from montoit_db.deploy.queries import fetch_all, read_query
 from montoit_db.deploy.trust import is_trusted_table
 from montoit_db.display import harmless
 from montoit_db.intouch.catalogue import SERVICES
@@ -34,18 +34,18 @@ class ExistingTable(NamedTuple):
 
 def existing_tables(connection: Connection) -> list[ExistingTable]:
     """Return the tables that are there already, under names that the package uses."""
-    return [ExistingTable(*row) for row in _rows(connection, _query("existing_tables"))]
+    return [ExistingTable(*row) for row in fetch_all(connection, read_query("existing_tables"))]
 
 
 def planned(connection: Connection) -> dict[str, list[str]]:
     """Return what the upgrade will do to each table, in the words of its report; nothing is written."""
     tables = existing_tables(connection)
     steps = {table.name: [f"colonnes ajoutées : {table.missing}"] if table.missing else [] for table in tables}
-    for row in _rows(connection, _query("existing_access")):
+    for row in fetch_all(connection, read_query("existing_access")):
         steps.setdefault(row.table_name, []).append(row.told)
     names = {table.name for table in tables}  # `steps` has more: the platform's functions may be there without a table
     if "feature_flags" in names:
-        flags = _rows(connection, _FLAGS)
+        flags = fetch_all(connection, _FLAGS)
         keys = ", ".join(flag.key for flag in flags if not flag.share)
         if keys:
             steps["feature_flags"].append(f"0 % → 100 %, sauf avec -x keep-rollout=yes : {keys}")
@@ -55,13 +55,13 @@ def planned(connection: Connection) -> dict[str, list[str]]:
             for flag in flags
             if flag.key in services and 0 < (flag.share or 0) < _EVERYONE
         ]
-        nullable = ", ".join(row.attname for row in _rows(connection, _NULLABLE))
+        nullable = ", ".join(row.attname for row in fetch_all(connection, _NULLABLE))
         if nullable:
             steps["feature_flags"].append(f"deviennent obligatoires (not null) : {nullable}")
     if "api_keys" in names:
         steps["api_keys"].append("les upserts sur on_conflict=service_name ne seront plus possibles")
         if is_trusted_table(connection, "profiles") and _value(connection, _HAS_USER_TYPES):
-            people = ", ".join(str(row.id) for row in _rows(connection, _PLATFORM_ADMINISTRATORS))
+            people = ", ".join(str(row.id) for row in fetch_all(connection, _PLATFORM_ADMINISTRATORS))
             if people:
                 steps["api_keys"].append(f"perdront leurs droits d'administrateur (profiles.user_type) : {people}")
     return steps
@@ -71,7 +71,7 @@ def warnings(connection: Connection) -> list[tuple[str, str]]:
     """Return what will cost money, or is lost for a time, each with what to do about it."""
     names = {table.name for table in existing_tables(connection)}
     lines = []
-    flags = _rows(connection, _FLAGS) if "feature_flags" in names else []
+    flags = fetch_all(connection, _FLAGS) if "feature_flags" in names else []
     paid = [flag.key for flag in flags if not flag.share and flag.key.startswith("ai_")]
     if paid:
         lines.append(
@@ -89,7 +89,7 @@ def warnings(connection: Connection) -> list[tuple[str, str]]:
             )
         )
     if "api_keys" in names:
-        for index, is_clustered, is_identity in _rows(connection, _KEPT_BY_INDEX):
+        for index, is_clustered, is_identity in fetch_all(connection, _KEPT_BY_INDEX):
             lost = [word for word, is_lost in (("CLUSTER", is_clustered), ("REPLICA IDENTITY", is_identity)) if is_lost]
             lines.append(
                 (
@@ -143,7 +143,7 @@ def done(connection: Connection, *, only_if_never_activated: bool = False) -> di
         query += f" and ({_NEVER_ACTIVATED})"
     elif not _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
         return steps
-    for row in _rows(connection, f"{query} order by id"):
+    for row in fetch_all(connection, f"{query} order by id"):
         steps[row.table_name].append(row.told)
     return steps
 
@@ -181,7 +181,7 @@ def legacy_objects(connection: Connection) -> dict[str, frozenset[str]]:
     """Return, for each adopted table, the names of the columns, indexes and constraints that it had before."""
     if not _value(connection, "select to_regclass('montoit.adopted_tables') is not null"):
         return {}
-    rows = _rows(
+    rows = fetch_all(
         connection, "select table_name, columns || indexes || constraints as names from montoit.adopted_tables"
     )
     return {row.table_name: frozenset(row.names) for row in rows}
@@ -191,20 +191,12 @@ def constraints_left_out(connection: Connection) -> frozenset[str]:
     """Return the constraints that adopted tables did not get, since rows violate them."""
     if not _value(connection, "select to_regclass('montoit.adoption_steps') is not null"):
         return frozenset()
-    rows = _rows(
+    rows = fetch_all(
         connection,
         "select substr(object, 12) as name from montoit.adoption_steps"
         " where object like 'constraint %' and undo = 'select'",
     )
     return frozenset(row.name for row in rows)
-
-
-def _query(name: str) -> str:
-    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _rows(connection: Connection, query: str) -> Sequence[Any]:
-    return connection.exec_driver_sql(query, execution_options={"no_parameters": True}).all()
 
 
 def _value(connection: Connection, query: str) -> Any:  # noqa: ANN401 -- whatever it returns

@@ -6,16 +6,16 @@ anybody else would run with our rights, and a table's row security policies run 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from montoit_db.deploy.findings import Finding
+from montoit_db.deploy.queries import fetch_all, read_query
 from montoit_db.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 # Whom an object stops, as sql/strangers.sql says it.
 OF_A_ROLLBACK = ("every command",)
@@ -51,7 +51,11 @@ def refused_by(command: str, *, is_rollback: bool, keep_triggers: bool) -> tuple
 
 def strangers(connection: Connection, scopes: tuple[str, ...] = UPGRADE) -> list[Stranger]:
     """Return what stops these commands; only the catalog is read, so that nothing of a stranger's runs."""
-    return [stranger for stranger in map(Stranger._make, _rows(connection, "strangers")) if stranger.scope in scopes]
+    return [
+        stranger
+        for stranger in map(Stranger._make, fetch_all(connection, read_query("strangers")))
+        if stranger.scope in scopes
+    ]
 
 
 def refuse_strangers(connection: Connection, scopes: tuple[str, ...] = EVERY_COMMAND) -> None:
@@ -77,7 +81,7 @@ declare
 begin
     select string_agg(format(e'  - %s\\n    %s', what, remedy), e'\\n') into told
     from (
-{_query("strangers")}    ) as strangers
+{read_query("strangers")}    ) as strangers
     where scope in ({wanted});
     if told is not null then
         raise exception using message = e'{refusal}\\n' || told;
@@ -121,7 +125,7 @@ def accesses(connection: Connection, *, adopts: bool) -> Iterator[Finding]:
 
     `adopts`: the next upgrade ends the grants that the platform gave.
     """
-    (access,) = _rows(connection, "access")
+    (access,) = fetch_all(connection, read_query("access"))
     if access.members:
         yield Finding(
             "Rôles",
@@ -135,7 +139,7 @@ def accesses(connection: Connection, *, adopts: bool) -> Iterator[Finding]:
         yield Finding(
             "Droits", "problem", f"donnés plus loin, la reprise ne peut les retirer : {access.given_on}", access.revokes
         )
-    readers = ", ".join(row.reader for row in _rows(connection, "api_keys_readers"))
+    readers = ", ".join(row.reader for row in fetch_all(connection, read_query("api_keys_readers")))
     if readers:
         yield Finding(
             "api_keys",
@@ -172,11 +176,3 @@ select
 from pg_roles, pg_database
 where rolname = current_user and datname = current_database()
 """
-
-
-def _rows(connection: Connection, query: str) -> Sequence[Row[Any]]:
-    return connection.exec_driver_sql(_query(query), execution_options={"no_parameters": True}).all()
-
-
-def _query(name: str) -> str:
-    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")

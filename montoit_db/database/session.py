@@ -62,19 +62,24 @@ class BoundedConnection(psycopg.Connection[Any]):
             super().rollback()
 
 
-def bounded(engine: Engine, bounds: DeploymentSettings) -> Engine:
-    """Make every transaction of `engine` start with an empty path and its timeouts, and return it.
+def beginning(bounds: DeploymentSettings) -> str:
+    """Return what every transaction starts with: an empty path, and its timeouts.
 
     They are set for the transaction, so that a pooler keeps none of them. Nothing that somebody else planted in a
     schema of the path is found, from the first statement on. The server looks every second whether the client is
     still there.
     """
-    statement = (
+    return (
         "set local search_path = '';"
         f"set local lock_timeout = {round(1000 * bounds.lock_timeout)};"
         f"set local statement_timeout = {round(1000 * bounds.deploy_timeout)};"
         "set local client_connection_check_interval = 1000"
     )
+
+
+def bounded(engine: Engine, bounds: DeploymentSettings) -> Engine:
+    """Let every transaction of `engine` start with an empty path and its timeouts, and return it."""
+    statement = beginning(bounds)
     patience = bounds.deploy_timeout + _GRACE
 
     @event.listens_for(engine, "do_connect")

@@ -174,12 +174,7 @@ class _Attempt:
         """Do what a commit would do, and what the next transaction would begin with."""
         session: Any = self._connection.connection.driver_connection
         session.patience = self._patience
-        self._connection.exec_driver_sql(
-            "set constraints all immediate;"
-            "set local search_path = '';"
-            f"set local lock_timeout = {round(1000 * self._bounds.lock_timeout)};"
-            f"set local statement_timeout = {round(1000 * self._bounds.deploy_timeout)}"
-        )
+        self._connection.exec_driver_sql(f"set constraints all immediate; {database.beginning(self._bounds)}")
         if not step.is_stamp:
             self._went_through.append(str(step.up_revision_id))
 

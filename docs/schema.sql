@@ -1059,9 +1059,6 @@ begin
     where relnamespace = 'public'::regnamespace and relname in ('user_roles', 'user_role_assignments') and (
         relkind in ('r', 'p') and pg_get_userbyid(relowner) = current_user or montoit.is_trusted_table(relname::text)
     );
-    if tables is null then
-        return roles;
-    end if;
     if 'user_roles' = any (tables) then
         execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
         roles := roles || held;

@@ -24,7 +24,7 @@ from typer.exceptions import TyperException
 from montoit_db import __version__, database, progress, settings
 from montoit_db.deploy.locks import LOCK_ERRORS, who_blocks
 from montoit_db.deploy.trust import EVERY_COMMAND, WRITING, refuse_strangers
-from montoit_db.display import NARROWEST, harmless, number, on_one_line, show, show_json, terminal_width
+from montoit_db.display import NARROWEST, harmless, number, on_one_line, show, show_json, terminal_width, with_words
 from montoit_db.errors import MontoitError, RefusedError, SettingsError, UnreachableError
 from montoit_db.flags import history, rollout
 from montoit_db.flags.guard import ENOUGH_PAYMENTS, Guard
@@ -404,9 +404,7 @@ def purge_logs(
     with _errors(is_one_transaction=False):
         kept = int(_bounded("--keep-months", keep_months, 1200, least=1))
         logs = [_utf8("--log", name) for name in log or purge.PURGED]
-        why = on_one_line(
-            f"montoit-db purge --keep-months {kept}" + (f" : {_utf8('--reason', reason)}" if reason else "")
-        )
+        why = on_one_line(with_words(f"montoit-db purge --keep-months {kept}", _utf8("--reason", reason)))
         target, waits = settings.from_environment_together(settings.DatabaseSettings, settings.DeploymentSettings)
         with _connected(target, waits, writes=True) as connection:
             planned = purge.plan(connection, kept, logs)

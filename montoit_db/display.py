@@ -47,6 +47,11 @@ def harmless(text: str) -> str:
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
+def with_words(order: str, words: str) -> str:
+    """Return an order with why it was given, in the operator's own words, if there are any."""
+    return f"{order} : {words}" if words else order
+
+
 def masked(number: str) -> str:
     """Return a phone number, in any spelling, with its middle hidden: +225 07 01 02 03 04 becomes +22507••••••04."""
     digits = re.sub(r"\D", "", number)

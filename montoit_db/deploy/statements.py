@@ -12,6 +12,7 @@ from alembic import context
 from sqlalchemy.exc import DBAPIError
 
 from montoit_db.deploy.indexes import watched
+from montoit_db.display import with_words
 from montoit_db.errors import MontoitError, SettingsError
 
 if TYPE_CHECKING:
@@ -129,10 +130,8 @@ def is_allowed(name: str) -> bool:
 def with_reason(order: str) -> str:
     """Return what the trail keeps as the reason of `order`, with the operator's own: `alembic -x reason="…" …`."""
     reason = context.get_x_argument(as_dictionary=True).get(REASON, "")
-    reason = reason.encode(
-        errors="replace"
-    ).decode()  # a terminal of another encoding is no reason to refuse a rollback
-    return f"{order} : {reason}" if reason else order
+    # A terminal of another encoding is no reason to refuse a rollback.
+    return with_words(order, reason.encode(errors="replace").decode())
 
 
 def refuse_to_lose_rows() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import path_of_others
 from montoit_db.deploy.locks import LOCK_ERRORS, take_lock, who_blocks
-from montoit_db.display import number, on_one_line, shortened
+from montoit_db.display import number, on_one_line, shortened, with_words
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import SERVICES
 from montoit_db.intouch.summary import FUNCTIONS_MAY_GO_ON
@@ -160,7 +160,7 @@ returning coalesce(reason, '')
 
 def reason_for(order: str, words: str, figures: str = "") -> str:
     """Return the reason of an order; the operator's own words stand last, since a long reason is cut."""
-    return on_one_line(order + (f" ({figures})" if figures else "") + (f" : {words}" if words else ""))
+    return on_one_line(with_words(f"{order} ({figures})" if figures else order, words))
 
 
 def apply(  # noqa: PLR0913, PLR0917 -- a guard and words are what few callers have

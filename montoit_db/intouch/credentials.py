@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from montoit_db.deploy.locks import take_lock
 from montoit_db.deploy.statements import copy_values, refuse_missing_vault
+from montoit_db.display import with_words
 from montoit_db.errors import RefusedError
 from montoit_db.intouch.catalogue import CREDENTIALS
 from montoit_db.intouch.state import read
@@ -64,7 +65,7 @@ def rotate(connection: Connection, settings: InTouchSettings, patience: float, r
     if contradiction is not None:
         raise RefusedError(f"Rien n'a été modifié. {contradiction}")
     refuse_missing_vault(connection, settings)
-    why = "montoit-db rotate" + (f" : {reason}" if reason else "")
+    why = with_words("montoit-db rotate", reason)
     connection.exec_driver_sql("select set_config('montoit.reason', %(why)s, true)", {"why": why})
     copy_values(connection, settings.to_store)
     names = [credential.key_name for credential in CREDENTIALS]

@@ -24,7 +24,7 @@ _SERVERS = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-schema", action="store_true", help="write docs/schema.sql and docs/session.txt anew")
+    parser.addoption("--write-schema", action="store_true", help="write docs/schema.sql anew")
     parser.addoption("--write-picture", action="store_true", help="write docs/monitor.png anew")
 
 

@@ -18,6 +18,7 @@ from tests.support.failures import FAILURES
 from tests.support.generations import make_generation_b
 from tests.support.platforms import OWNER, create_platform
 from tests.support.servers import postgres_server
+from tests.support.session import recorded
 from tests.support.templates import Templates
 
 if TYPE_CHECKING:
@@ -67,7 +68,14 @@ def rehearsal(templates: Templates) -> Iterator[str]:
     templates.drop(superuser.name)
 
 
-SESSIONS: dict[str, Callable[[Templates], Iterator[str]]] = {"rehearsal": rehearsal}
+def session(templates: Templates) -> Iterator[str]:
+    """A rollout, its history, the monitoring and a drift, on a database on which InTouch is on."""
+    database = templates.clone("0008")
+    yield recorded(database)
+    templates.drop(database.name)
+
+
+SESSIONS: dict[str, Callable[[Templates], Iterator[str]]] = {"rehearsal": rehearsal, "session": session}
 
 
 def main() -> None:

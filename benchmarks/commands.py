@@ -76,12 +76,19 @@ from sqlalchemy import create_engine, pool
 
 from bare_statements import InTouchSettings
 
+def record(ctx, step, **_):
+    # the package adds this statement to the transaction of each revision of the schema
+    if step.is_upgrade and not hasattr(step.up_revision.module, "branch_labels"):  # which the activation has
+        ctx.connection.exec_driver_sql("select montoit.record_objects('upgrade')")
+
 fileConfig(context.config.config_file_name)
 context.config.attributes["intouch_settings"] = InTouchSettings.from_environment()
 with create_engine(os.environ["BARE_URL"], poolclass=pool.NullPool).connect() as connection:
     connection.exec_driver_sql("create schema if not exists montoit")
     connection.commit()
-    context.configure(connection=connection, transaction_per_migration=True, version_table_schema="montoit")
+    context.configure(
+        connection=connection, transaction_per_migration=True, version_table_schema="montoit", on_version_apply=record
+    )
     with context.begin_transaction():
         context.run_migrations()
 """
@@ -212,6 +219,7 @@ def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
     environment = {
         **os.environ,
         **SETTINGS,
+        "PYTHONDONTWRITEBYTECODE": "",  # empty: unset; with it, a project changed since would be compiled at every start
         "DATABASE_URL": address,
         "BARE_URL": address.replace("postgresql", "postgresql+psycopg", 1),
         "PYTHONPATH": str(directory / "bare"),

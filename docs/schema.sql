@@ -922,6 +922,7 @@ begin
     compared as (
         select
             present.*, released.definition as old_definition, released.fingerprint as old_fingerprint,
+            released.before is distinct from state as is_new,
             released.before is distinct from state and (stage = 'upgrade' or stage = 'downgrade' and released.fingerprint is not null)
                 as is_made
         from present
@@ -941,6 +942,7 @@ begin
         kind, relation, name, case when is_ours then definition else old_definition end,
         case when is_ours then fingerprint else old_fingerprint end, state
     from recorded
+    where is_new or is_ours
     on conflict (kind, relation, name) do update
     set definition = excluded.definition, fingerprint = excluded.fingerprint, before = excluded.before
     where (released.fingerprint, released.before) is distinct from (excluded.fingerprint, excluded.before);
@@ -1910,11 +1912,13 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
          SELECT 'constraint'::text,
             relations.relation,
             pg_constraint.conname,
-            format('alter table %s add constraint %I %s'::text, relations.relation, pg_constraint.conname, pg_get_constraintdef(pg_constraint.oid)) AS format,
-            regexp_replace(pg_get_constraintdef(pg_constraint.oid), ' NOT VALID$'::text, ''::text) AS regexp_replace,
+            format('alter table %s add constraint %I %s'::text, relations.relation, pg_constraint.conname, shown.text) AS format,
+            regexp_replace(shown.text, ' NOT VALID$'::text, ''::text) AS regexp_replace,
             NULL::tid
-           FROM (pg_constraint
+           FROM ((pg_constraint
              JOIN relations ON ((relations.oid = pg_constraint.conrelid)))
+             CROSS JOIN LATERAL ( SELECT pg_get_constraintdef(pg_constraint.oid) AS pg_get_constraintdef
+                 OFFSET 0) shown(text))
           WHERE (pg_constraint.contype = ANY (ARRAY['p'::"char", 'u'::"char", 'c'::"char", 'f'::"char", 'x'::"char"]))
         UNION ALL
          SELECT 'index'::text,
@@ -1964,15 +1968,17 @@ CREATE VIEW montoit.objects WITH (security_invoker='true') AS
          SELECT 'view'::text,
             relations.relation,
             ''::text,
-            format('create or replace view %s%s as%s'::text, relations.relation, given.options, pg_get_viewdef(relations.oid)) AS format,
-            concat_ws(' '::text, given.options, regexp_replace(regexp_replace(pg_get_viewdef(relations.oid), '\m\w+\.'::text, ''::text, 'g'::text), '::(\w+) AS \1'::text, '::\1'::text, 'g'::text), ( SELECT string_agg(DISTINCT (pg_identify_object.identity COLLATE "C"), ', '::text) AS string_agg
+            format('create or replace view %s%s as%s'::text, relations.relation, given.options, shown.text) AS format,
+            concat_ws(' '::text, given.options, regexp_replace(regexp_replace(shown.text, '\m\w+\.'::text, ''::text, 'g'::text), '::(\w+) AS \1'::text, '::\1'::text, 'g'::text), ( SELECT string_agg(DISTINCT (pg_identify_object.identity COLLATE "C"), ', '::text) AS string_agg
                    FROM (pg_depend
                      CROSS JOIN LATERAL pg_identify_object(pg_depend.refclassid, pg_depend.refobjid, pg_depend.refobjsubid) pg_identify_object(type, schema, name, identity))
                   WHERE ((pg_depend.classid = ('pg_rewrite'::regclass)::oid) AND (pg_depend.objid = pg_rewrite.oid) AND (pg_depend.refobjid <> relations.oid)))) AS concat_ws,
             pg_rewrite.ctid
-           FROM ((relations
+           FROM (((relations
              JOIN pg_rewrite ON (((pg_rewrite.ev_class = relations.oid) AND (pg_rewrite.rulename = '_RETURN'::name))))
              CROSS JOIN LATERAL ( SELECT ((' with ('::text || array_to_string(relations.reloptions, ', '::text)) || ')'::text) AS "?column?") given(options))
+             CROSS JOIN LATERAL ( SELECT pg_get_viewdef(relations.oid) AS pg_get_viewdef
+                 OFFSET 0) shown(text))
         )
  SELECT kind,
     relation,

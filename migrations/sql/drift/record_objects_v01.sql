@@ -26,6 +26,7 @@ begin
     compared as (
         select
             present.*, released.definition as old_definition, released.fingerprint as old_fingerprint,
+            released.before is distinct from state as is_new,
             released.before is distinct from state and (stage = 'upgrade' or stage = 'downgrade' and released.fingerprint is not null)
                 as is_made
         from present
@@ -45,6 +46,7 @@ begin
         kind, relation, name, case when is_ours then definition else old_definition end,
         case when is_ours then fingerprint else old_fingerprint end, state
     from recorded
+    where is_new or is_ours
     on conflict (kind, relation, name) do update
     set definition = excluded.definition, fingerprint = excluded.fingerprint, before = excluded.before
     where (released.fingerprint, released.before) is distinct from (excluded.fingerprint, excluded.before);

@@ -37,8 +37,10 @@ found as (
         case nspname when 'montoit' then 'every command' else 'upgrade' end
     from pg_catalog.pg_proc
     join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
-    where nspname = 'montoit' or nspname = 'public'
-      and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
+    where proowner not in (select oid from trusted) and (
+        nspname = 'montoit' or nspname = 'public'
+        and proname in ('check_feature_flag', 'check_feature_flags', 'get_api_keys', 'log_api_usage')
+    )
 )
 select
     format('%s %s, de %s', case kind

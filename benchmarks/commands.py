@@ -199,6 +199,7 @@ def make_bare_project(directory: Path) -> None:
     """Write a bare Alembic project, with copies of the package's revisions."""
     bare = directory / "bare"
     shutil.copytree(ROOT / "migrations" / "sql", bare / "sql")
+    shutil.copy(ROOT / "pyproject.toml", directory)  # Alembic reads it
     (directory / "alembic.ini").write_text(BARE_INI)
     (bare / "env.py").write_text(BARE_ENV)
     (bare / "bare_statements.py").write_text(BARE_STATEMENTS)
@@ -219,7 +220,7 @@ def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
     environment = {
         **os.environ,
         **SETTINGS,
-        "PYTHONDONTWRITEBYTECODE": "",  # empty: unset; with it, a project changed since would be compiled at every start
+        "PYTHONDONTWRITEBYTECODE": "",  # unset: with it, a project changed since would be compiled at every start
         "DATABASE_URL": address,
         "BARE_URL": address.replace("postgresql", "postgresql+psycopg", 1),
         "PYTHONPATH": str(directory / "bare"),

@@ -1044,29 +1044,33 @@ CREATE FUNCTION montoit.roles_of(target_user uuid) RETURNS text[]
     SET search_path TO ''
     AS $_$
 declare
-    roles text[] := '{}';
+    roles text[];
     claims jsonb := case when current_setting('request.jwt.claims', true) <> '' then montoit.jwt_claims() end;
-    tables text[];
+    tables name[];
     held text[];
 begin
-    if exists (select from montoit.administrators where user_id = target_user) then
-        roles := roles || 'admin'::text;
-    end if;
+    -- One query: each costs a check a tenth of its time. A plain table of the user as whom a check runs is the usual case; of others
+    -- is_trusted_table decides.
+    select
+        array(select 'admin'::text from montoit.administrators where user_id = target_user),
+        array(
+            select relname
+            from pg_catalog.pg_class
+            where relnamespace = 'public'::regnamespace and relname in ('user_roles', 'user_role_assignments') and (
+                relkind in ('r', 'p') and pg_get_userbyid(relowner) = current_user
+                or montoit.is_trusted_table(relname::text)
+            )
+        )
+    into roles, tables;
     if target_user::text = lower(claims ->> 'sub') then
         roles := roles || (claims -> 'app_metadata' ->> 'role');
     end if;
-    -- The usual case at once: plain tables of the user as whom a check runs. Of others is_trusted_table decides.
-    select array_agg(relname::text) into tables
-    from pg_catalog.pg_class
-    where relnamespace = 'public'::regnamespace and relname in ('user_roles', 'user_role_assignments') and (
-        relkind in ('r', 'p') and pg_get_userbyid(relowner) = current_user or montoit.is_trusted_table(relname::text)
-    );
     if 'user_roles' = any (tables) then
-        execute 'select array_agg(role::text) from public.user_roles where user_id = $1' into held using target_user;
+        execute 'select array(select role::text from public.user_roles where user_id = $1)' into held using target_user;
         roles := roles || held;
     end if;
     if 'user_role_assignments' = any (tables) then
-        execute 'select array_agg(role_type::text) from public.user_role_assignments where user_id = $1 and is_active'
+        execute 'select array(select role_type::text from public.user_role_assignments where user_id = $1 and is_active)'
             into held using target_user;
         roles := roles || held;
     end if;

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from montoit_db.database import engine_url, make_engine
-from montoit_db.deploy import preflight
+from montoit_db.deploy import locks, preflight
 from montoit_db.deploy.locks import LOCK_KEY
 from tests.support.commands import Alembic, on, run, run_check
 from tests.support.database import Database, pg_dump
@@ -151,6 +151,23 @@ def test_another_deployment_and_an_old_transaction(
     assert found.message.startswith(f"pid {pid} (idle in transaction, depuis 0 s, montoit-db ")
     assert found.remedy is not None
     assert f"pg_terminate_backend({pid})" in found.remedy
+
+
+def test_a_session_of_unknown_age_is_looked_for_twice(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role that may not see others' sessions cannot tell an autovacuum from a transaction of last night."""
+    superuser, owner = create_platform(templates, "plain")
+    Alembic(owner).succeeds("upgrade", "schema@head")
+    for name, given in on(owner).items():
+        monkeypatch.setenv(name, given)
+    with make_engine(superuser.url).connect() as reader:
+        pid = reader.exec_driver_sql("select pg_backend_pid() from feature_flags limit 1").scalar_one()
+        monkeypatch.setattr(locks, "_SECOND_LOOK", 0)
+        (found,) = (finding for finding in preflight.look() if finding.subject == "Verrous")
+        assert (found.level, f"pid {pid} (état inconnu, âge inconnu" in found.message) == ("problem", True)
+        monkeypatch.setattr("time.sleep", lambda _: reader.rollback())
+        (found,) = (finding for finding in preflight.look() if finding.subject == "Verrous")
+        assert found.level == "ok"
+    templates.drop(superuser.name)
 
 
 def test_a_transaction_pooler_has_to_be_named(server: PostgresServer, database_at: Callable[[str], Database]) -> None:

@@ -22,6 +22,7 @@ LOCK_ERRORS = (LockNotAvailable, DeadlockDetected)  # a lock was not to be had: 
 OURS = ("montoit.trail", "montoit.administrators", "montoit.released_objects")  # beside the seven tables
 LOCK_KEY = 7_104_878_111_529_320  # any number, but the same in every version of this package
 _PAUSE = 0.1  # seconds between two looks whether the other deployment is done
+_SECOND_LOOK = 2.0  # seconds until a session of unknown age is looked for again
 _TRANSACTION_TIMEOUT_SINCE = 170000
 
 
@@ -136,6 +137,20 @@ def blockers(connection: Connection, *others: str) -> list[Blocker]:
     """Return at most five sessions with locks on the package's tables or on `others`, the oldest transaction first."""
     tables = [*(f"public.{table}" for table in TABLES), *OURS, *others]
     return [Blocker(*row) for row in connection.exec_driver_sql(_BLOCKERS, {"tables": tables})]
+
+
+def old_blockers(connection: Connection, age: float) -> list[Blocker]:
+    """Return the sessions with locks on our tables whose transactions are at least `age` seconds old.
+
+    Where this role may not know the age, whoever is still there after a moment counts: others' sessions, an autovacuum
+    for example, are mostly gone by then.
+    """
+    found = blockers(connection)
+    unknown = {row.pid for row in found if row.age is None}
+    if unknown:
+        time.sleep(_SECOND_LOOK)
+        found = [row for row in blockers(connection) if row.age is not None or row.pid in unknown]
+    return [row for row in found if row.age is None or row.age >= age]
 
 
 def who_blocks(connection: Connection) -> str:

@@ -421,7 +421,7 @@ def _others(connection: Connection) -> Iterator[Finding]:
     busy = locks.lock_holder(connection)
     if busy is not None:
         yield Finding("Déploiement", "problem", f"un autre est en cours ({busy})", "Attendez sa fin.")
-    old = [row for row in locks.blockers(connection) if row.age is None or row.age >= OLD_TRANSACTION]
+    old = locks.old_blockers(connection, OLD_TRANSACTION)
     for row in old:
         yield Finding(
             "Verrous",

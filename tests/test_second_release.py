@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from tests.support.checkout import ROOT, revision_module
 from tests.support.commands import Alembic, run_alembic
 from tests.support.database import Database, pg_dump
+from tests.support.forks import run_fork
 from tests.support.scripts import fill_in, with_psql
 from tests.support.settings import PRODUCTION, SECRETS
 
@@ -42,19 +43,9 @@ class Release:
 
     def run(self, database: Database, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `alembic` or `montoit-db` of this release, in its directory, with complete settings."""
-        program, *arguments = command
-        module = {"alembic": "alembic.config", "montoit-db": "montoit_db"}[program]
-        result = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.directory,
-            env={
-                **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-                "PYTHONPATH": str(self.directory),
-                "DATABASE_URL": database.address,
-                **(environment or PRODUCTION),
-            },
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        environment = {**inherited, "DATABASE_URL": database.address, **(environment or PRODUCTION)}
+        result = subprocess.CompletedProcess(command, *run_fork(command, environment, self.directory))
         assert "Traceback" not in result.stderr, result.stderr
         assert not any(secret in result.stdout + result.stderr for secret in SECRETS.values())
         return result

@@ -23,28 +23,39 @@ _FORKS.set_forkserver_preload(
 )
 
 
-def run_fork(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+def run_fork(
+    command: Sequence[str], environment: Mapping[str, str], release: Path | None = None
+) -> tuple[int, str, str]:
     """Run `montoit-db …` or `alembic …` in a fork; return its exit status and what it printed.
 
-    An import that a command forgets is not noticed here: `.ci/run` runs the commands in fresh interpreters, too.
+    `release` is the checkout of another release, whose own modules run, in its directory. An import that a command
+    forgets is not noticed here: `.ci/run` runs the commands in fresh interpreters, too.
     """
     with TemporaryDirectory() as name:
-        out, err = Path(name, "out"), Path(name, "err")
-        process = _FORKS.Process(target=_become, args=(list(command), dict(environment), Path.cwd(), out, err))
+        process = _FORKS.Process(
+            target=_become, args=(list(command), dict(environment), release, Path.cwd(), Path(name))
+        )
         process.start()
         process.join()
         code = process.exitcode
         process.close()
         assert code is not None
-        return code, *(path.read_text(encoding="utf-8", errors="replace") for path in (out, err))  # type: ignore[return-value]
+        printed, told = (Path(name, stream).read_text(encoding="utf-8", errors="replace") for stream in ("out", "err"))
+        return code, printed, told
 
 
-def _become(command: list[str], environment: dict[str, str], directory: Path, out: Path, err: Path) -> None:
+def _become(
+    command: list[str], environment: dict[str, str], release: Path | None, directory: Path, outputs: Path
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(directory)
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.chdir(release or directory)
+    if release is not None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "montoit_db"]:
+            del sys.modules[name]
+        sys.path.insert(0, str(release))
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(outputs / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     sys.argv = command

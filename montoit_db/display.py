@@ -83,7 +83,7 @@ _EMAIL = re.compile(r"([\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]*@([\w-]+(
 
 def shortened(text: str, most: int) -> str:
     """Return `text` in at most so many characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1].rstrip(' .,')}…"
 
 
 def framed(title: str, lines: Sequence[str], width: int | None = None) -> str:

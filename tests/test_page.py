@@ -82,7 +82,7 @@ def test_what_passes_a_threshold_is_red_and_nothing_else() -> None:
     calm = plausible()
     assert red(page(calm, alarms(calm, 60, 10**9), 60)) == []
     seen = red(page(calm, alarms(calm, 20, 10), 20))
-    assert [text.split(" %")[0] for text in seen] == ["5 611 595 FCFA de coûts estimés 30 jours", "41,9"]
+    assert [text.split(" %")[0] for text in seen] == ["5 611 595 FCFA de coûts estimés, sans WhatsApp 30 jours", "41,9"]
     assert red(page(calm, alarms(calm, 20, None, 44), 20, 44)) == [], "43 payments by MTN are too few"
 
 
@@ -99,6 +99,21 @@ def test_a_database_without_traffic_says_so_once() -> None:
         assert f"Rien, {span} : Paiements, SMS, WhatsApp." in body(text)
         assert "<table" not in text
         assert "<section" not in text
+
+
+def test_a_part_of_a_month_or_week_says_so() -> None:
+    year, quarter = (body(page(plausible(days))) for days in (366, 90))
+    assert "11/2026 (22 j)" in year
+    assert "11/2025 (9 j)" in year
+    assert "Semaine du" in quarter
+    assert quarter.count(" j)") == 3, "the first week, in each of three tables; the last one ends on a Sunday"
+
+
+def test_the_threshold_is_told_where_it_is_drawn() -> None:
+    assert body(page(plausible(), (), 20.5)).count("barre de 0 à 50 %, trait à 20,5 %") == 2, (
+        "of payments, not of messages"
+    )
+    assert "trait" not in body(page(plausible()))
 
 
 def test_one_day_is_one_table_of_services() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from montoit_db.monitoring.read import Alarm, Counts, Failure, InTouch, Monitoring
 
 _LONGEST = 160  # characters of InTouch's words
+_TOGETHER = "\N{NO-BREAK SPACE}"
 _SCALES = (5, 10, 20, 50)  # percent at the end of the bars; else 100
 
 
@@ -55,7 +56,7 @@ def _state(intouch: InTouch | None) -> str:
         return f'<div class="state off"><h1>InTouch : {UNREADABLE}</h1></div>'
     kind = "on" if intouch.operational and intouch.shares[1] else "off"
     headline, *rest = intouch.facts
-    details = "".join(f"<span>{escape(detail)}</span>" for detail in rest)
+    details = "".join(f"<span>{escape(detail).replace(' à ', f' à{_TOGETHER}')}</span>" for detail in rest)
     shares = {_share(service) for service in intouch.services}
     services = "".join(f"<li>{escape(service.label)} <b>{_share(service)}</b></li>" for service in intouch.services)
     listed = f"<ul>{services}</ul>" if len(shares) > 1 else ""
@@ -63,7 +64,7 @@ def _state(intouch: InTouch | None) -> str:
 
 
 def _share(service: ServiceState) -> str:
-    return f"{service.rollout_percentage}\N{NO-BREAK SPACE}%" if service.is_enabled else "désactivé"
+    return f"{service.rollout_percentage}{_TOGETHER}%" if service.is_enabled else "désactivé"
 
 
 def _figures(monitoring: Monitoring, passed: set[str]) -> Iterator[str]:
@@ -78,9 +79,16 @@ def _figures(monitoring: Monitoring, passed: set[str]) -> Iterator[str]:
         yield figure(DASH, "aucun paiement<br>24 heures", is_red=False)
     amount = sum(operator.amount or 0 for operator in monitoring.operators)
     yield figure(f"{number(amount)} <small>FCFA</small>", f"demandés aux payeurs<br>{_span(monitoring)}", is_red=False)
-    yield figure(
-        f"{number(monitoring.total_cost)} <small>FCFA</small>", "de coûts estimés<br>30 jours", is_red="cost" in passed
-    )
+    cost = number(monitoring.total_cost) if monitoring.costs else DASH
+    what = f"de coûts estimés{_without_price(monitoring)}<br>30 jours"
+    yield figure(f"{cost} <small>FCFA</small>", what, is_red="cost" in passed)
+
+
+def _without_price(monitoring: Monitoring) -> str:
+    """Name the services that cost something, too, whose price nobody has told us."""
+    priced = {cost.key for cost in monitoring.costs}
+    missing = [service.label for service in monitoring.services if service.all_days.total and service.key not in priced]
+    return f", sans {' ni '.join(missing)}" if missing else ""
 
 
 def _span(monitoring: Monitoring) -> str:
@@ -119,7 +127,8 @@ class _Tables:
                     table = self._counts(header, lines, service.all_days)
                     yield _section(service.label, table, is_wide=service.all_days.amount is not None)
         if any(cost.transactions for cost in self._monitoring.costs):
-            yield _section("Coûts estimés, 30 jours", self._costs())
+            title = f"Coûts estimés{_without_price(self._monitoring)}, 30 jours"
+            yield _section(title, self._costs())
 
     def _counts(self, header: str, lines: Sequence[tuple[str, Counts]], total: Counts | None = None) -> str:
         """Return a table of counts, with columns only for what there is."""
@@ -133,8 +142,8 @@ class _Tables:
             _cell("En cours", "th", "n more"),
             _cell("Annulés", "th", "n more") if with_cancelled else "",
             _cell("Échoués", "th", "n"),
-            self._rate_header(),
-            _cell("FCFA", "th", "n more") if with_amount else "",
+            self._rate_header(with_limit=with_amount),
+            _cell("FCFA<br><small>demandés</small>", "th", "n more") if with_amount else "",
         ]
 
         def row(name: str, counts: Counts) -> str:
@@ -157,10 +166,10 @@ class _Tables:
         headers = [
             _cell("Opérateur", "th"),
             _cell("24 heures", "th", "n"),
-            self._rate_header(),
+            self._rate_header(with_limit=True),
             _cell(_span(self._monitoring).capitalize(), "th", "n more"),
             _cell("Échec", "th", "n more"),
-            _cell("FCFA", "th", "n more"),
+            _cell("FCFA<br><small>demandés</small>", "th", "n more"),
         ]
         rows = [
             "<tr>"
@@ -189,8 +198,9 @@ class _Tables:
         foot = f"<tfoot><tr>{total}{_cell(number(self._monitoring.total_cost), 'td', 'n')}</tr></tfoot>"
         return _table(headers, rows, foot)
 
-    def _rate_header(self) -> str:
-        return _cell(f"Échec <small>0 à {self._scale} %</small>", "th", "rate")
+    def _rate_header(self, *, with_limit: bool) -> str:
+        limit = f", trait à {self._most:g} %" if self._most and with_limit else ""
+        return _cell(f"Échec <small>barre de 0 à {self._scale} %{limit}</small>".replace(".", ","), "th", "rate")
 
     def _rate(self, counts: Counts | FailureRate) -> str:
         """Return the cell that one looks at: a bar as long as the failure rate, and the rate."""
@@ -291,7 +301,7 @@ section, .figures div { background: var(--card); border: 1px solid var(--line); 
                         min-width: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 th, td { text-align: left; padding: .25rem .35rem; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { color: var(--quiet); font-weight: 600; vertical-align: bottom; } tfoot td { font-weight: 600; border: 0; }
+th { color: var(--quiet); font-weight: 600; vertical-align: bottom; } th small { white-space: normal; } tfoot td { font-weight: 600; border: 0; }
 tbody:last-child tr:last-child td { border: 0; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .rate { width: 99%; padding-left: .7rem; } .rate div { display: flex; align-items: center; gap: .5rem; }
@@ -301,10 +311,11 @@ svg { flex: 1 1 1.5rem; width: 1.5rem; height: .8rem; } .track { fill: var(--tra
 .failures { list-style: none; margin: 0; padding: 0; font-size: .9rem; }
 .failures li { padding: .4rem 0; border-bottom: 1px solid var(--line); } .failures li:last-child { border: 0; }
 .failures strong { font-weight: 600; overflow-wrap: anywhere; } .failures span { display: block; font-size: .85rem; }
+@media (max-width: 50rem) { table { font-size: .8rem; } }
 @media (max-width: 40rem) {
   body { padding: .6rem; } .more { display: none; } section { padding: .7rem .6rem; }
   .figures { gap: .5rem; } .figures div { padding: .5rem .6rem; } .figures b { font-size: 1.4rem; }
-  table { font-size: .8rem; } th, td { padding: .25rem .2rem; } }
+  th, td { padding: .25rem .2rem; } }
 @media print {
   @page { margin: 12mm; }
   :root { --ink: #000; --paper: #fff; --card: #fff; --line: #bbb; --quiet: #333; --on: #11693d; --off: #6a4b00;
@@ -330,7 +341,7 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<header>{state}<p class="read">{days}, lus le {at}, heure d'Abidjan</p></header>
+<header>{state}<p class="read">{days}. Chiffres lus le {at}, heure d'Abidjan</p></header>
 {alarms}
 {notices}
 <div class="figures">{figures}</div>

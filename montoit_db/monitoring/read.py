@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -358,7 +359,11 @@ def periods(service: Service) -> tuple[str, list[Period]]:
     lines = []
     for _, group in groupby(service.days, lambda day: day.date.isocalendar()[:2] if by_week else day.date.month):
         days = list(group)
-        lines.append(Period(f"{days[-1].date:%d/%m}" if by_week else f"{days[-1].date:%m/%Y}", added_up(days)))
+        first = days[-1].date
+        whole = 7 if by_week else monthrange(first.year, first.month)[1]
+        # Fewer days have fewer payments, which is no collapse.
+        part = "" if len(days) == whole else f" ({len(days)} j)"
+        lines.append(Period(f"{first:%d/%m}{part}" if by_week else f"{first:%m/%Y}{part}", added_up(days)))
     return ("Semaine du" if by_week else "Mois"), lines
 
 

@@ -301,7 +301,8 @@ section, .figures div { background: var(--card); border: 1px solid var(--line); 
                         min-width: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 th, td { text-align: left; padding: .25rem .35rem; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { color: var(--quiet); font-weight: 600; vertical-align: bottom; } th small { white-space: normal; } tfoot td { font-weight: 600; border: 0; }
+th { color: var(--quiet); font-weight: 600; vertical-align: bottom; }
+th small { white-space: normal; } tfoot td { font-weight: 600; border: 0; }
 tbody:last-child tr:last-child td { border: 0; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .rate { width: 99%; padding-left: .7rem; } .rate div { display: flex; align-items: center; gap: .5rem; }

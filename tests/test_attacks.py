@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from montoit_db.database import make_engine
 from tests.support.callers import ADMIN, CALLERS, OTHER, ROWS_OF_TWO_USERS, USER, Caller, ask, attempt, claims, value
 from tests.support.commands import Alembic
-from tests.support.platforms import create_platform
+from tests.support.platforms import OWNER, create_platform
 from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
@@ -24,14 +24,22 @@ if TYPE_CHECKING:
 FLAG = "intouch_payment"
 
 
-@pytest.fixture
-def attacked(templates: Templates) -> Iterator[Database]:
+@pytest.fixture(scope="module")
+def activated(templates: Templates) -> Iterator[Database]:
     """A plain database, where the values are in the table, as its superuser sees it."""
     superuser, owner = create_platform(templates, "plain")
     Alembic(owner).succeeds("upgrade", "head", environment=PRODUCTION)
     owner.execute(ROWS_OF_TWO_USERS)
     yield superuser
     templates.drop(superuser.name)
+
+
+@pytest.fixture
+def attacked(templates: Templates, activated: Database) -> Iterator[Database]:
+    database = templates.create(activated.name)
+    database.execute(f"alter database {database.name} owner to {OWNER}")
+    yield database
+    templates.drop(database.name)
 
 
 def answer(database: Database, caller: Caller, flag: str = FLAG) -> bool:

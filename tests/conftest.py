@@ -28,9 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-picture", action="store_true", help="write docs/monitor.png anew")
 
 
-def pytest_xdist_auto_num_workers() -> int | None:
-    """Test side by side, each worker on a server of its own: roles belong to the whole of it."""
-    return 0 if NAMED else None
+def pytest_xdist_auto_num_workers() -> int:
+    """Test side by side, each worker on a server of its own: roles belong to the whole of it.
+
+    One more than there are cores: many tests wait, for a lock or a server that is silent.
+    """
+    return 0 if NAMED else (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

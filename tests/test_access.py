@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.callers import ADMIN, CALLERS, DENIED, OTHER, ROWS_OF_TWO_USERS, USER, attempt, value
+from montoit_db.database import make_engine
+from tests.support.callers import ADMIN, CALLERS, DENIED, OTHER, ROWS_OF_TWO_USERS, USER, attempt_on, value
 from tests.support.commands import Alembic
 from tests.support.platforms import PLATFORMS, Platform, create_platform
 from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Connection
 
     from tests.support.database import Database
     from tests.support.templates import Templates
@@ -26,6 +29,13 @@ def platform(request: pytest.FixtureRequest, templates: Templates) -> Iterator[t
     owner.execute(ROWS_OF_TWO_USERS)
     yield request.param, superuser
     templates.drop(superuser.name)
+
+
+@pytest.fixture(scope="module")
+def connection(platform: tuple[Platform, Database]) -> Iterator[Connection]:
+    """One connection for all of the matrix."""
+    with make_engine(platform[1].url).connect() as connection:
+        yield connection
 
 
 NO = (DENIED,) * 5
@@ -191,13 +201,15 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("statement", "caller", "outcome"), CELLS)
-def test_matrix(platform: tuple[Platform, Database], statement: str, caller: str, outcome: int | str) -> None:
-    kind, database = platform
+def test_matrix(
+    platform: tuple[Platform, Database], connection: Connection, statement: str, caller: str, outcome: int | str
+) -> None:
+    kind, _ = platform
     if outcome == VALUELESS:
         outcome = 1 if kind == "plain" else 7
     elif outcome == "keys in the table":
         outcome = 7 if kind == "plain" else 1
-    assert attempt(database, CALLERS[caller], statement) == outcome
+    assert attempt_on(connection, CALLERS[caller], statement) == outcome
 
 
 def test_the_matrix_is_complete(platform: tuple[Platform, Database]) -> None:

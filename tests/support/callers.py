@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from montoit_db.database import make_engine
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult
+    from sqlalchemy import Connection, CursorResult
 
     from tests.support.database import Database
 
@@ -62,13 +62,20 @@ OVERRIDE = (
 
 def attempt(database: Database, caller: Caller, sql: str) -> int | str:
     """Return how many rows a statement sees or changes, or the SQLSTATE; nothing of it stays."""
+    with make_engine(database.url).connect() as connection:
+        return attempt_on(connection, caller, sql)
+
+
+def attempt_on(connection: Connection, caller: Caller, sql: str) -> int | str:
+    """Do the same in a transaction of `connection`, which is rolled back."""
     try:
-        with make_engine(database.url).connect() as connection:
-            return ask(connection.exec_driver_sql, caller, sql).rowcount
+        return ask(connection.exec_driver_sql, caller, sql).rowcount
     except ProgrammingError as error:
         if not isinstance(error.orig, InsufficientPrivilege):
             raise
         return DENIED
+    finally:
+        connection.rollback()
 
 
 def ask(execute: Any, caller: Caller, sql: str) -> CursorResult[Any]:  # noqa: ANN401 -- a bound method

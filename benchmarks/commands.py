@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from montoit_db.database import embedded, make_engine
+from tests.support.database import Database
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -216,7 +217,7 @@ def seconds(arguments: tuple[str, ...], directory: Path, url: URL) -> float:
         subprocess.CalledProcessError: it failed, so that its time means nothing.
 
     """
-    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    address = Database(url).address
     environment = {
         **os.environ,
         **SETTINGS,

@@ -53,17 +53,13 @@ def start(address: str, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _address(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 def ready(databases: Databases, verb: str, begin: str, name: str) -> tuple[URL, subprocess.Popen[bytes]]:
     """Make a database that a command can begin with, and start the command."""
     url = databases.clone("platform" if begin == "the platform" else "template1", name)
     if begin.isdigit():
-        _, err = (process := start(_address(url), "upgrade", begin)).communicate()
+        _, err = (process := start(Database(url).address, "upgrade", begin)).communicate()
         assert process.returncode == 0, err.decode()
-    return url, start(_address(url), verb, "head" if verb == "upgrade" else "-1")
+    return url, start(Database(url).address, verb, "head" if verb == "upgrade" else "-1")
 
 
 def boundary(directory: Path, database: str) -> str:
@@ -123,7 +119,7 @@ def main() -> None:
                 process.communicate()
             revision = boundary(directory, str(url.database))
             with embedded.server(directory):
-                again = start(_address(url), "upgrade", "head")
+                again = start(Database(url).address, "upgrade", "head")
                 _, err = again.communicate()
                 assert again.returncode == 0, err.decode()
                 assert Database(url).value("select count(*) from pg_index where not indisvalid") == 0

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
 from montoit_db.database import embedded, make_engine
+from tests.support.database import Database
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -240,7 +241,7 @@ def _line(ours: list[float], theirs: list[float]) -> str:
 
 def monitor(url: URL) -> float:
     """Return how long all of `montoit-db monitor` takes, in milliseconds."""
-    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    address = Database(url).address
     start = time.perf_counter()
     subprocess.run(
         [str(Path(sys.executable).parent / "montoit-db"), "monitor"],

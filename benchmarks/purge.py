@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.commands import ROOT, Databases, facts, seconds
 from benchmarks.load import load
 from montoit_db.database import embedded, make_engine
+from tests.support.database import Database
 
 SCRIPT = """\\set n random(1, 1000000000)
 insert into sms_logs (phone_number, message, partner_transaction_id) values ('+2250701020304', 'm', gen_random_uuid());
@@ -58,7 +59,7 @@ def main() -> None:
             print(f"{'':<24} {'transactions':>12} {'failed':>7} {'longest, ms':>12}")
             print(f"{'without a purge':<24} {quiet[0]:>12} {quiet[1]:>7} {quiet[2]:>12.1f}", flush=True)
 
-            address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            address = Database(url).address
             begin = time.perf_counter()
             with subprocess.Popen(
                 [str(Path(sys.executable).parent / "montoit-db"), "purge", "--keep-months", "9", "--yes"],

@@ -15,9 +15,8 @@ import pytest
 from alembic.runtime.migration import MigrationContext
 
 from tests.support.checkout import ROOT, revision_module
-from tests.support.commands import Alembic, run_alembic
+from tests.support.commands import Alembic, on, run, run_alembic
 from tests.support.database import Database, pg_dump
-from tests.support.forks import run_fork
 from tests.support.scripts import fill_in, with_psql
 from tests.support.settings import PRODUCTION, SECRETS
 
@@ -43,9 +42,7 @@ class Release:
 
     def run(self, database: Database, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `alembic` or `montoit-db` of this release, in its directory, with complete settings."""
-        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-        environment = {**inherited, "DATABASE_URL": database.address, **(environment or PRODUCTION)}
-        result = subprocess.CompletedProcess(command, *run_fork(command, environment, self.directory))
+        result = run(*command, environment=on(database, environment or PRODUCTION), release=self.directory)
         assert "Traceback" not in result.stderr, result.stderr
         assert not any(secret in result.stdout + result.stderr for secret in SECRETS.values())
         return result
@@ -168,10 +165,10 @@ def test_the_rollback_is_the_rollback(database_at: Callable[[str], Database], se
 def test_off_stays_off_while_the_schema_goes_up_and_down(
     database_at: Callable[[str], Database], second: Release
 ) -> None:
-    for start, services, on in (("0007", 0, ""), ("0008", 7, "0008 ")):
+    for start, services, activation in (("0007", 0, ""), ("0008", 7, "0008 ")):
         database = database_at(start)
         second.succeeds(database, "alembic", "upgrade", "schema@head", **NO_CREDENTIALS)
-        assert facts(database) == (f"{on}0009", services, 6 if services else 0, "fees_paid")
+        assert facts(database) == (f"{activation}0009", services, 6 if services else 0, "fees_paid")
         second.succeeds(database, "alembic", "-x", "allow-data-loss=yes", "downgrade", "schema@-1")
         assert facts(database) == (start, services, 6 if services else 0, None)
         if services:

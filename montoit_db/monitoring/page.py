@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 160  # characters of InTouch's words
 _TOGETHER = "\N{NO-BREAK SPACE}"
+_ASKED = "FCFA<br><small>demandés</small>"
 _SCALES = (5, 10, 20, 50)  # percent at the end of the bars; else 100
 
 
@@ -143,7 +144,7 @@ class _Tables:
             _cell("Annulés", "th", "n more") if with_cancelled else "",
             _cell("Échoués", "th", "n"),
             self._rate_header(with_limit=with_amount),
-            _cell("FCFA<br><small>demandés</small>", "th", "n more") if with_amount else "",
+            _cell(_ASKED, "th", "n more") if with_amount else "",
         ]
 
         def row(name: str, counts: Counts) -> str:
@@ -169,7 +170,7 @@ class _Tables:
             self._rate_header(with_limit=True),
             _cell(_span(self._monitoring).capitalize(), "th", "n more"),
             _cell("Échec", "th", "n more"),
-            _cell("FCFA<br><small>demandés</small>", "th", "n more"),
+            _cell(_ASKED, "th", "n more"),
         ]
         rows = [
             "<tr>"

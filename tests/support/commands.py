@@ -86,13 +86,14 @@ def run_montoit_db(database: Database, *arguments: str, environment: Mapping[str
 
 
 def run(
-    *command: str, environment: Mapping[str, str], stdout: int = subprocess.PIPE
+    *command: str, environment: Mapping[str, str], stdout: int = subprocess.PIPE, release: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of our commands as a process of its own."""
+    """Run one of our commands as a process of its own, of another release if its checkout is named."""
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     everything = {**inherited, "PYTHONUTF8": "1", **environment}
     if command[0] in MAIN and stdout == subprocess.PIPE and not {"PYTHONIOENCODING"} & environment.keys():
-        return subprocess.CompletedProcess(command, *run_fork(command, everything))
+        return subprocess.CompletedProcess(command, *run_fork(command, everything, release))
+    assert release is None, "only a fork imports another release's modules"
     return subprocess.run(
         [shutil.which(command[0], path=f"{BIN}:/bin") or command[0], *command[1:]],
         env=everything,

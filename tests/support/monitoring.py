@@ -72,11 +72,10 @@ def plausible(days: int = 7) -> Monitoring:
     # What the days have more is Orange's, so that both tables add up to the same.
     rest, first = added_up(payments), operators[0]
     failed = rest.failed - sum(each.failed for each in operators[1:])
-    cancelled = rest.cancelled
     count = rest.total - sum(each.total for each in operators[1:])
     operators[0] = replace(
-        first, total=count, succeeded=count - failed - cancelled - rest.under_way, failed=failed, cancelled=cancelled,
-        amount=count * 98_350,
+        first, total=count, succeeded=count - failed - rest.cancelled - rest.under_way, failed=failed,
+        cancelled=rest.cancelled, amount=count * 98_350,
     )  # fmt: skip
     failures = [
         Failure(

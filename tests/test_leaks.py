@@ -13,6 +13,8 @@ import os
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,7 +36,7 @@ from tests.support.settings import PRODUCTION, SECRETS
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
@@ -75,13 +77,25 @@ class Server(NamedTuple):
     loud: bool
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def watched_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    log, store = request.param.split(", ")
+@pytest.fixture(scope="module")
+def watched_servers() -> Iterator[Callable[[str], Server]]:
+    """Start each of the servers when the first test asks for it."""
+    with ExitStack() as stack:
+        yield lru_cache(lambda name: stack.enter_context(start(name)))
+
+
+@pytest.fixture(params=SERVERS)
+def watched_server(request: pytest.FixtureRequest, watched_servers: Callable[[str], Server]) -> Server:
+    return watched_servers(request.param)
+
+
+@contextmanager
+def start(name: str) -> Iterator[Server]:
+    log, store = name.split(", ")
     loud = log == "loud"
     settings = (*(LOUD if loud else ()), *(LOUD_PLANS if loud and store == "table" else ()))
     binaries = None
-    if request.param == AUDITED:
+    if name == AUDITED:
         if not (POSTGRESQL_15 / "lib" / "pgaudit.so").exists():
             pytest.skip("pgaudit (Debian: postgresql-15-pgaudit) is missing")
         settings, binaries = PGAUDIT, POSTGRESQL_15 / "bin"
@@ -104,7 +118,7 @@ def watched_database(watched_server: Server) -> Iterator[Database]:
     admin = make_engine(watched_server.handle.url()).execution_options(isolation_level="AUTOCOMMIT")
     name = f"leaks_{time.monotonic_ns()}"
     with admin.connect() as connection:
-        connection.exec_driver_sql(f"create database {name}")
+        connection.exec_driver_sql(f"create database {name} strategy file_copy")
     yield Database(watched_server.handle.url(name))
     with admin.connect() as connection:
         connection.exec_driver_sql(f"drop database {name} with (force)")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from montoit_db.database import make_engine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import URL
+    from sqlalchemy import URL, Engine
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,48 @@ class Database:
 
     def execute(self, sql: str) -> None:
         """Execute and commit."""
-        with make_engine(self.url).begin() as connection:
+        with _engine(self.url).begin() as connection:
             connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
     def rows(self, sql: str) -> Sequence[tuple[Any, ...]]:
-        with make_engine(self.url).connect() as connection:
+        with _engine(self.url).connect() as connection:
             result = connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
             return [tuple(row) for row in result]
 
     def value(self, sql: str) -> Any:  # noqa: ANN401 -- whatever the statement returns
         ((value,),) = self.rows(sql)
         return value
+
+
+@lru_cache(16)
+def _engine(url: URL) -> Engine:
+    """Return an engine that opens a connection for each use; what it asks a server at first is asked once."""
+    return make_engine(url)
+
+
+def row_versions(database: Database) -> dict[str, Any]:
+    """Return a sum over where each row lies and which transaction wrote it, by table: every commit changes one.
+
+    The catalogues are among the tables, but not the statistics, which autovacuum writes; sequences give their value.
+    """
+    return dict(database.rows(database.value(_EVERY_ROW)))
+
+
+_EVERY_ROW = """
+select string_agg(
+    format(
+        case relkind
+            when 'S' then 'select %L, last_value::numeric * 2 + is_called::int from %s'
+            else 'select %L, sum(hashtextextended(ctid::text || xmin, 0)::numeric) from %s'
+        end,
+        oid::regclass, oid::regclass
+    ),
+    ' union all '
+)
+from pg_class
+where relkind in ('r', 'm', 'S') and relpersistence <> 't' and not relisshared
+    and relname not in ('pg_statistic', 'pg_statistic_ext_data') and has_table_privilege(oid, 'select')
+"""
 
 
 def pg_dump(database: Database, *options: str) -> str:

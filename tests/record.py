@@ -51,8 +51,7 @@ def rehearsal(templates: Templates) -> Iterator[str]:
     yield "Ten databases of the platform, each with one object that stops the upgrade on its way: what check says,"
     yield "what check --rehearse says, and what the upgrade then does. Findings that are fine (✅) are left out, and"
     yield "from the second database on the report of what was taken over."
-    superuser, owner = create_platform(templates, "plain")
-    make_generation_b(owner)
+    superuser, owner = create_platform(templates, "plain", make_generation_b)
     for number, (name, failure) in enumerate(FAILURES.items(), 1):
         copy = Database(owner.url.set(database=templates.create(owner.name, f"owner {OWNER}").name))
         copy.execute(failure.sql)

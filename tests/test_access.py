@@ -9,7 +9,7 @@ import pytest
 from montoit_db.database import make_engine
 from tests.support.callers import ADMIN, CALLERS, DENIED, OTHER, ROWS_OF_TWO_USERS, USER, attempt_on, value
 from tests.support.commands import Alembic
-from tests.support.platforms import PLATFORMS, Platform, create_platform
+from tests.support.platforms import PLATFORMS, Platform, activate, create_platform
 from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module", params=PLATFORMS)
 def platform(request: pytest.FixtureRequest, templates: Templates) -> Iterator[tuple[Platform, Database]]:
     """An activated database of each kind, migrated by its owner, with rows of two users."""
-    superuser, owner = create_platform(templates, request.param)
-    Alembic(owner).succeeds("upgrade", "head", environment=PRODUCTION)
+    superuser, owner = create_platform(templates, request.param, activate)
     owner.execute(ROWS_OF_TWO_USERS)
     yield request.param, superuser
     templates.drop(superuser.name)

@@ -16,7 +16,7 @@ from tests.support.adoption import GIVE_BACK, definitions, rows
 from tests.support.callers import CALLERS, DENIED, Caller, attempt, claims, value
 from tests.support.commands import Alembic, on, run, run_check
 from tests.support.database import Database, pg_dump
-from tests.support.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_generation_b
+from tests.support.generations import AGENCY, FORK, LARGE, OPERATOR, SMS, TENANT, USERS, make_adopted, make_generation_b
 from tests.support.platforms import OWNER, PLATFORMS, Platform, create_platform
 from tests.support.scripts import PLACEHOLDERS, fill_in, script, state, with_psql
 from tests.support.settings import PRODUCTION
@@ -62,41 +62,18 @@ def owner(empty: Platforms) -> Database:
     return empty.owner
 
 
-@pytest.fixture(scope="module")
-def whole_template(templates: Templates) -> Iterator[Platforms]:
-    """Generation B, on a Supabase that grants everything to everyone."""
-    databases = Platforms(*create_platform(templates, "supabase before October 2026"))
-    make_generation_b(databases.owner)
-    yield databases
-    templates.drop(databases.superuser.name)
-
-
-@pytest.fixture(scope="module")
-def adopted_template(templates: Templates, whole_template: Platforms) -> Iterator[Platforms]:
-    databases = clone(templates, whole_template)
-    Alembic(databases.owner).succeeds("upgrade", "head")
-    yield databases
-    templates.drop(databases.superuser.name)
-
-
-def clone(templates: Templates, template: Platforms) -> Platforms:
-    superuser = templates.create(template.superuser.name)
-    superuser.execute(f"alter database {superuser.name} owner to {OWNER}")
-    return Platforms(superuser, Database(template.owner.url.set(database=superuser.name)))
-
-
 @pytest.fixture
-def whole(templates: Templates, whole_template: Platforms) -> Iterator[Platforms]:
-    """Generation B, not touched yet."""
-    databases = clone(templates, whole_template)
+def whole(templates: Templates) -> Iterator[Platforms]:
+    """Generation B, on a Supabase that grants everything to everyone, not touched yet."""
+    databases = Platforms(*create_platform(templates, "supabase before October 2026", make_generation_b))
     yield databases
     templates.drop(databases.superuser.name)
 
 
 @pytest.fixture
-def adopted(templates: Templates, adopted_template: Platforms) -> Iterator[Platforms]:
+def adopted(templates: Templates) -> Iterator[Platforms]:
     """The same after `upgrade head`."""
-    databases = clone(templates, adopted_template)
+    databases = Platforms(*create_platform(templates, "supabase before October 2026", make_adopted))
     yield databases
     templates.drop(databases.superuser.name)
 
@@ -266,8 +243,7 @@ def test_an_adoption_without_a_deployment_can_be_undone_without_permission(whole
 def test_the_script_adopts_as_the_command_does(templates: Templates) -> None:
     ends = []
     for by_script in (False, True):
-        databases = Platforms(*create_platform(templates, "plain"))
-        make_generation_b(databases.owner)
+        databases = Platforms(*create_platform(templates, "plain", make_generation_b))
         if by_script:
             result = with_psql(databases.owner, fill_in(script("upgrade", "head")))
             assert (result.returncode, result.stderr) == (0, "")

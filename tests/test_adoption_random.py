@@ -114,8 +114,7 @@ def run_each(database: Database, statements: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def parts(templates: Templates) -> list[str]:
-    superuser, owner = create_platform(templates, "plain")
-    make_generation_b(owner)
+    superuser, owner = create_platform(templates, "plain", make_generation_b)
     tables = f"array[{', '.join(map(repr, TABLES))}]"
     found = [statement for (statement,) in owner.rows(PARTS.replace("%(tables)s", tables))]
     templates.drop(superuser.name)
@@ -137,9 +136,8 @@ def test_whatever_is_there(templates: Templates, parts: list[str], data: st.Data
     changes = [f"drop table {table} {TABLES[table]}" for table in sorted(absent)]
     changes += data.draw(st.lists(st.sampled_from(SURPRISES), max_size=3, unique=True))
     changes += data.draw(st.lists(st.sampled_from(parts), max_size=6, unique=True))
-    superuser, owner = create_platform(templates, platform)
+    superuser, owner = create_platform(templates, platform, make_generation_b)
     try:
-        make_generation_b(owner)
         changes = run_each(owner, changes)
         before, rows_before, whole = definitions(owner), rows(owner), pg_dump(owner)
         alembic = Alembic(owner)

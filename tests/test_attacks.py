@@ -11,9 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from montoit_db.database import make_engine
 from tests.support.callers import ADMIN, CALLERS, OTHER, ROWS_OF_TWO_USERS, USER, Caller, ask, attempt, claims, value
-from tests.support.commands import Alembic
-from tests.support.platforms import OWNER, create_platform
-from tests.support.settings import PRODUCTION, SECRETS
+from tests.support.platforms import OWNER, activate, create_platform
+from tests.support.settings import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +26,7 @@ FLAG = "intouch_payment"
 @pytest.fixture(scope="module")
 def activated(templates: Templates) -> Iterator[Database]:
     """A plain database, where the values are in the table, as its superuser sees it."""
-    superuser, owner = create_platform(templates, "plain")
-    Alembic(owner).succeeds("upgrade", "head", environment=PRODUCTION)
+    superuser, owner = create_platform(templates, "plain", activate)
     owner.execute(ROWS_OF_TWO_USERS)
     yield superuser
     templates.drop(superuser.name)

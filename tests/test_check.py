@@ -12,7 +12,7 @@ from montoit_db.deploy import locks, preflight
 from montoit_db.deploy.locks import LOCK_KEY
 from tests.support.commands import Alembic, on, run, run_check
 from tests.support.database import Database, pg_dump
-from tests.support.platforms import OWNER, create_platform
+from tests.support.platforms import OWNER, create_platform, make_schema
 from tests.support.poolers import pgbouncer
 from tests.support.settings import PRODUCTION
 
@@ -155,8 +155,7 @@ def test_another_deployment_and_an_old_transaction(
 
 def test_a_session_of_unknown_age_is_looked_for_twice(templates: Templates, monkeypatch: pytest.MonkeyPatch) -> None:
     """A role that may not see others' sessions cannot tell an autovacuum from a transaction of last night."""
-    superuser, owner = create_platform(templates, "plain")
-    Alembic(owner).succeeds("upgrade", "schema@head")
+    superuser, owner = create_platform(templates, "plain", make_schema)
     for name, given in on(owner).items():
         monkeypatch.setenv(name, given)
     with make_engine(superuser.url).connect() as reader:

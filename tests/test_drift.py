@@ -14,7 +14,7 @@ from montoit_db.deploy import drift
 from montoit_db.deploy.trust import EVERY_COMMAND, strangers
 from tests.support.commands import Alembic, run_check
 from tests.support.database import Database, program
-from tests.support.generations import make_generation_b
+from tests.support.generations import make_adopted
 from tests.support.platforms import OWNER, Platform, create_platform, create_roles
 from tests.support.servers import FAST, PostgresServer
 from tests.support.templates import Templates
@@ -49,10 +49,7 @@ def found_after(database: Database, statements: str) -> list[tuple[str, bool]]:
 
 def adopted(templates: Templates, platform: Platform = "supabase before October 2026") -> tuple[Database, Database]:
     """Make the platform's database of 2025, taken over by its owner; as its superuser and as its owner see it."""
-    superuser, owner = create_platform(templates, platform)
-    make_generation_b(owner)
-    Alembic(owner).succeeds("upgrade", "head")
-    return superuser, owner
+    return create_platform(templates, platform, make_adopted)
 
 
 @pytest.fixture(scope="module", params=["fresh", "adopted"])

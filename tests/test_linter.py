@@ -13,8 +13,8 @@ import pytest
 from montoit_db.intouch.catalogue import TABLES
 from tests.support.checkout import BIN
 from tests.support.commands import Alembic
-from tests.support.generations import USERS, make_generation_b
-from tests.support.platforms import create_platform
+from tests.support.generations import USERS, make_adopted
+from tests.support.platforms import activate, create_platform
 from tests.support.tcp import over_tcp
 
 if TYPE_CHECKING:
@@ -80,14 +80,15 @@ OFFENCES = {
 }
 
 
+def activate_beside_users(owner: Database) -> None:
+    owner.execute(USERS)  # whose tables some functions read
+    activate(owner)
+
+
 @pytest.fixture(scope="module", params=["fresh", "adopted"])
 def migrated(request: pytest.FixtureRequest, templates: Templates) -> Iterator[Database]:
-    superuser, owner = create_platform(templates, "supabase before October 2026")
-    if request.param == "adopted":
-        make_generation_b(owner)
-    else:
-        owner.execute(USERS)  # whose tables some functions read
-    Alembic(owner).succeeds("upgrade", "head")
+    make = make_adopted if request.param == "adopted" else activate_beside_users
+    superuser, _ = create_platform(templates, "supabase before October 2026", make)
     yield superuser
     templates.drop(superuser.name)
 

@@ -15,7 +15,7 @@ from tests.support.callers import CALLERS, ROWS_OF_TWO_USERS, USER, Caller, atte
 from tests.support.commands import Alembic, on, run
 from tests.support.database import Database, pg_dump
 from tests.support.generations import make_generation_b
-from tests.support.platforms import OWNER, create_platform
+from tests.support.platforms import OWNER, activate, create_platform
 from tests.support.scripts import fill_in, script, with_psql
 
 if TYPE_CHECKING:
@@ -281,8 +281,7 @@ def test_a_rollback_is_not_stopped_by_what_it_does_not_read(
 @pytest.fixture(scope="module")
 def platform(templates: Templates, mallory: str) -> Iterator[tuple[Database, Database]]:
     """The platform's tables of 2025, as a superuser and as their owner see them."""
-    superuser, owner = create_platform(templates, "plain")
-    make_generation_b(owner)
+    superuser, owner = create_platform(templates, "plain", make_generation_b)
     superuser.execute(f"grant usage on schema public to {MALLORY}")
     yield superuser, owner
     superuser.execute(f"drop owned by {mallory} cascade")
@@ -381,8 +380,7 @@ def test_a_grant_that_was_given_on_is_named_with_what_takes_it_back(
 @pytest.fixture(scope="module")
 def activated_platform(templates: Templates, mallory: str) -> Iterator[tuple[Database, Database]]:
     """InTouch is on, with its values in the table; as a superuser and as the owner."""
-    superuser, owner = create_platform(templates, "plain")
-    Alembic(owner).succeeds("upgrade", "head")
+    superuser, owner = create_platform(templates, "plain", activate)
     owner.execute(ROWS_OF_TWO_USERS)
     superuser.execute(f"grant create, usage on schema public to {MALLORY}")
     yield superuser, owner

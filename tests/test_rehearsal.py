@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def platform(templates: Templates) -> Iterator[Database]:
     """The platform's database, as its owner, who is no superuser."""
-    superuser, owner = create_platform(templates, "plain")
-    make_generation_b(owner)
+    superuser, owner = create_platform(templates, "plain", make_generation_b)
     yield owner
     templates.drop(superuser.name)
 

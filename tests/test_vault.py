@@ -16,7 +16,7 @@ from montoit_db.settings import InTouchSettings
 from tests.support.commands import Alembic, on, run, run_check
 from tests.support.credentials import expected, places, values
 from tests.support.database import Database
-from tests.support.platforms import create_platform, install_vault
+from tests.support.platforms import create_platform, install_vault, make_schema
 from tests.support.scripts import fill_in, script, with_psql
 from tests.support.settings import PRODUCTION, SANDBOX, SECRETS
 
@@ -33,9 +33,26 @@ VAULT = {"MONTOIT_CREDENTIAL_STORE": "vault"}
 
 
 @pytest.fixture
-def plain(templates: Templates) -> Iterator[Database]:
+def empty(templates: Templates) -> Iterator[Database]:
+    """An empty database without a Vault, as its owner sees it."""
     superuser, owner = create_platform(templates, "plain")
     yield owner
+    templates.drop(superuser.name)
+
+
+@pytest.fixture
+def plain(templates: Templates) -> Iterator[Database]:
+    """A database with the whole schema and no Vault, as its owner sees it."""
+    superuser, owner = create_platform(templates, "plain", make_schema)
+    yield owner
+    templates.drop(superuser.name)
+
+
+@pytest.fixture
+def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
+    """A database with the whole schema and a Vault, as its superuser and as its owner see it."""
+    superuser, owner = create_platform(templates, "supabase after October 2026", make_schema)
+    yield superuser, owner
     templates.drop(superuser.name)
 
 
@@ -64,11 +81,9 @@ def test_the_table_may_be_chosen_all_the_same(supabase: tuple[Database, Database
     assert values(superuser) == expected(PRODUCTION)
 
 
-@pytest.mark.parametrize("revision", [None, "0007"])
-def test_a_vault_that_is_not_there_is_refused_before_any_write(plain: Database, revision: str | None) -> None:
-    alembic = Alembic(plain)
-    if revision:
-        alembic.succeeds("upgrade", revision)
+@pytest.mark.parametrize("start", ["empty", "plain"])
+def test_a_vault_that_is_not_there_is_refused_before_any_write(request: pytest.FixtureRequest, start: str) -> None:
+    alembic = Alembic(request.getfixturevalue(start))
     message = alembic.refuses("upgrade", "head", environment={**PRODUCTION, **VAULT})
     assert "MONTOIT_CREDENTIAL_STORE : vault, mais cette base n'a pas de Vault" in message
 
@@ -178,9 +193,9 @@ grant all on all tables in schema vault to public;
 """
 
 
-def test_a_vault_in_the_schema_of_a_stranger_is_none(database: Database) -> None:
+def test_a_vault_in_the_schema_of_a_stranger_is_none(schema_only: Database) -> None:
     """He could put a function of his own before the extension's."""
-    Alembic(database).succeeds("upgrade", "schema@head")
+    database = schema_only
     database.execute(f"create role montoit_mallory; grant create on database {database.name} to montoit_mallory")
     ours = "select montoit.has_vault()"
     try:
@@ -198,23 +213,23 @@ def test_a_vault_in_the_schema_of_a_stranger_is_none(database: Database) -> None
 
 
 @pytest.mark.parametrize("usable", [True, False], ids=["open to all", "closed"])
-def test_a_schema_of_this_name_is_no_vault(plain: Database, server: PostgresServer, usable: bool) -> None:  # noqa: FBT001
-    superuser = Database(server.url.set(database=plain.name))
-    alembic = Alembic(plain)
-    superuser.execute(f"create role montoit_mallory; grant create on database {plain.name} to montoit_mallory")
+def test_a_schema_of_this_name_is_no_vault(empty: Database, server: PostgresServer, usable: bool) -> None:  # noqa: FBT001
+    superuser = Database(server.url.set(database=empty.name))
+    alembic = Alembic(empty)
+    superuser.execute(f"create role montoit_mallory; grant create on database {empty.name} to montoit_mallory")
     try:
         superuser.execute(f"set role montoit_mallory; {FALSE_VAULT if usable else 'create schema vault'}")
-        code, problems = run_check(plain)
+        code, problems = run_check(empty)
         assert (code, problems["Vault"][0]["level"]) == (0, "warning")
         assert "les valeurs iront dans la table api_keys" in problems["Vault"][0]["message"]
-        assert run_check(plain, {**PRODUCTION, **VAULT})[0] == 2
+        assert run_check(empty, {**PRODUCTION, **VAULT})[0] == 2
         refusal = "MONTOIT_CREDENTIAL_STORE : vault, mais cette base n'a pas de Vault"
         assert refusal in alembic("upgrade", "head", environment={**PRODUCTION, **VAULT}).err
         alembic.succeeds("upgrade", "head")
         assert superuser.value("select count(key_value) from api_keys") == 6
         assert values(superuser) == expected(PRODUCTION)
-        assert run("montoit-db", "rotate", environment=on(plain, RENEWED)).returncode == 0
-        result = with_psql(plain, fill_in(script("upgrade", "schema@head:intouch@head")))
+        assert run("montoit-db", "rotate", environment=on(empty, RENEWED)).returncode == 0
+        result = with_psql(empty, fill_in(script("upgrade", "schema@head:intouch@head")))
         assert result.returncode == 0, result.stderr
         if usable:
             assert superuser.value("select count(*) from vault.secrets") == 0
@@ -352,11 +367,9 @@ def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Datab
     assert values(superuser) == expected(PRODUCTION)
 
 
-def test_rotation_needs_an_activation_in_the_same_environment(plain: Database) -> None:
-    for revision in (None, "0007"):
-        if revision:
-            Alembic(plain).succeeds("upgrade", revision)
-        result = run("montoit-db", "rotate", environment=on(plain))
+def test_rotation_needs_an_activation_in_the_same_environment(empty: Database, plain: Database) -> None:
+    for database in (empty, plain):
+        result = run("montoit-db", "rotate", environment=on(database))
         assert (result.returncode, "InTouch n'est pas activé" in result.stderr) == (1, True)
     Alembic(plain).succeeds("upgrade", "head")
     result = run("montoit-db", "rotate", environment=on(plain, SANDBOX))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.callers import ADMIN, DENIED, OTHER, ROWS_OF_TWO_USERS, USER, Caller, attempt, claims, value
-from tests.support.commands import Alembic, run_check
-from tests.support.platforms import OWNER, create_platform
+from tests.support.commands import run_check
+from tests.support.platforms import OWNER, create_platform, make_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,7 @@ SIGNED_IN = claims(TENANTS, USER)
 @pytest.fixture(scope="module")
 def asked(templates: Templates) -> Iterator[Database]:
     """A database as its superuser, with rows of two users; debug_mode is off, but for these two."""
-    superuser, owner = create_platform(templates, "plain")
-    Alembic(owner).succeeds("upgrade", "schema@head")
+    superuser, owner = create_platform(templates, "plain", make_schema)
     owner.execute(ROWS_OF_TWO_USERS)
     superuser.execute(f"create role {TENANTS}; grant authenticated to {TENANTS}")
     yield superuser

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.support.checkout import ROOT
+from tests.support.platforms import activate
 
 if TYPE_CHECKING:
     from tests.support.database import Database
@@ -341,3 +342,9 @@ def make_generation_b(owner: Database, *, half_way: bool = False) -> None:
     owner.execute(SMS)
     if not half_way:
         owner.execute(WHATSAPP)
+
+
+def make_adopted(owner: Database) -> None:
+    """Make the platform's tables of 2025, and take them over."""
+    make_generation_b(owner)
+    activate(owner)

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.support.checkout import revision_module
+from tests.support.commands import run_alembic
 from tests.support.database import Database
+from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.templates import Templates
 
 Platform = Literal["plain", "supabase before October 2026", "supabase after October 2026"]
@@ -102,13 +106,36 @@ def install_vault(database: Database) -> None:
     database.execute(VAULT_GRANTS)
 
 
-def create_platform(templates: Templates, platform: Platform) -> tuple[Database, Database]:
-    """Return an empty database of this kind twice: as its superuser, and as its owner who migrates it."""
-    database = templates.create("template0")
-    create_roles(database)
-    database.execute(f"alter database {database.name} owner to {OWNER}")
-    if platform != "plain":
-        install_vault(database)
-    if platform == "supabase before October 2026":
-        database.execute(OLD_DEFAULT_PRIVILEGES)
-    return database, Database(database.url.set(username=OWNER, password=PASSWORD))
+def create_platform(
+    templates: Templates, platform: Platform, prepare: Callable[[Database], object] | None = None
+) -> tuple[Database, Database]:
+    """Return a new database of this kind twice: as its superuser, and as its owner who migrates it.
+
+    It is empty, or as its owner had it after `prepare`, which is done once.
+    """
+
+    def as_owner(database: Database) -> Database:
+        return Database(database.url.set(username=OWNER, password=PASSWORD))
+
+    def make(database: Database) -> None:
+        if platform != "plain":
+            install_vault(database)
+        if platform == "supabase before October 2026":
+            database.execute(OLD_DEFAULT_PRIVILEGES)
+        if prepare:
+            prepare(as_owner(database))
+
+    create_roles(templates.server)
+    superuser = templates.copy((platform, prepare), make, f"owner {OWNER}")
+    return superuser, as_owner(superuser)
+
+
+def make_schema(owner: Database, revision: str = "schema@head") -> None:
+    """Make everything but the activation."""
+    result = run_alembic(owner, ["upgrade", revision], PRODUCTION)
+    assert result.code == 0, result.err
+
+
+def activate(owner: Database) -> None:
+    """Make everything, with InTouch on in production."""
+    make_schema(owner, "head")

@@ -8,7 +8,8 @@ wrong (the hash is signed, so that 50 % are 75 %). Both statements run in the sa
 them at random. Printed are the median of the runs' ratios of latencies, the range of the middle half of the ratios, and
 the median latencies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
 
-With `--against` the yardstick is the same statement on a database of another checkout of this project, in turns.
+With `--against` the yardstick is the same statement on a database of another checkout of this project: two pgbench
+processes with two clients each run at the same time, so that other work of the machine slows both alike.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +26,8 @@ from benchmarks.commands import ROOT, Databases, facts, latencies, seconds
 from montoit_db.database import embedded, make_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import URL
 
 ALL_AT_50 = """
@@ -116,13 +121,13 @@ class Bench:
     """pgbench on one database."""
 
     def __init__(self, server: embedded.Server, database: str, directory: Path, duration: int) -> None:
-        """Take the database, a directory for scripts, and the seconds of a run."""
+        """Take the database, a directory for its scripts, and the seconds of a run."""
         self._server = server
         self._database = database
         self._directory = directory
         self._duration = duration
 
-    def latencies(self, case: Case) -> list[float]:
+    def latencies(self, case: Case, clients: int) -> list[float]:
         """Return the mean latencies of both statements, in microseconds; of one, if they are the same."""
         scripts: list[Path] = []
         for sql in dict.fromkeys((case.statement, case.yardstick)):
@@ -130,13 +135,16 @@ class Bench:
             scripts[-1].write_text(sql)
         claims = SIGNED_IN if case.role == "authenticated" else ""
         options = f"-c role={case.role} -c request.jwt.claims={claims}".replace(' "', '\\ "').replace(": ", ":\\ ")
-        milliseconds = latencies(self._server, self._database, scripts, self._duration, {"PGOPTIONS": options})
+        settings = {"PGOPTIONS": options}
+        milliseconds = latencies(self._server, self._database, scripts, self._duration, clients, settings)
         return [1000 * latency for latency in milliseconds]
 
 
-def measure(case: Case, runs: int, bench: Bench, before: Bench | None = None) -> str:
-    """Run one case and return its line of the table; `before` is the other checkout's database, if there is one."""
-    pairs = [[*bench.latencies(case), *(before.latencies(case) if before else ())] for _ in range(runs)]
+def measure(case: Case, runs: int, benches: Sequence[Bench]) -> str:
+    """Run one case and return its line of the table; a second bench is the other checkout's database."""
+    clients = 4 // len(benches)
+    with ThreadPoolExecutor() as threads:
+        pairs = [tuple(chain(*threads.map(lambda bench: bench.latencies(case, clients), benches))) for _ in range(runs)]
     measured, yardstick = zip(*pairs, strict=True)
     ratios = sorted(one / other for one, other in zip(measured, yardstick, strict=True))
     low, high = ratios[runs // 4], ratios[-1 - runs // 4]
@@ -164,9 +172,11 @@ def main() -> None:
             for database, checkout in (("checks", ROOT), ("before", arguments.against)):
                 if checkout is not None:
                     prepare(Databases(server).clone("template1", database), checkout.resolve())
-                    benches.append(Bench(server, database, directory, arguments.seconds))
+                    scripts = directory / database
+                    scripts.mkdir()
+                    benches.append(Bench(server, database, scripts, arguments.seconds))
             for case in BEFORE if arguments.against else CASES:
-                print(measure(case, arguments.runs, *benches), flush=True)
+                print(measure(case, arguments.runs, benches), flush=True)
 
 
 def prepare(url: URL, checkout: Path) -> None:

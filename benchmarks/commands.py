@@ -242,20 +242,22 @@ def facts(server: embedded.Server) -> str:
     )
 
 
-def latencies(
+def latencies(  # noqa: PLR0913, PLR0917
     server: embedded.Server,
     database: str,
     scripts: list[Path],
     duration: int,
+    clients: int = 4,
     environment: dict[str, str] | None = None,
 ) -> list[float]:
-    """Return pgbench's mean latency of each script, in milliseconds: prepared statements, four clients.
+    """Return pgbench's mean latency of each script, in milliseconds, with prepared statements.
 
     Each client draws its next script at random, so that other work of the machine slows all scripts alike.
     """
     result = subprocess.run(
         [
-            *(str(server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", "4", "-j", "2", "-T", str(duration)),
+            *(str(server.binaries / "pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2"),
+            *("-T", str(duration)),
             *(argument for script in scripts for argument in ("-f", str(script))),
             *("-h", str(server.socket_directory), "-p", "5432", "-U", "postgres", database),
         ],

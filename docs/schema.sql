@@ -64,10 +64,15 @@ declare
 begin
     -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
     -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
-    -- of a check.
-    if caller = 'anon' then
-        asked_user := null;
-    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
+    -- of a check. The usual callers come first, each with one comparison.
+    if caller not in ('authenticated', 'service_role') then
+        if caller = 'anon' then
+            asked_user := null;
+        elsif not montoit.is_trusted(caller) then
+            caller := 'authenticated';
+        end if;
+    end if;
+    if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -121,10 +126,15 @@ declare
 begin
     -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
     -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
-    -- of a check.
-    if caller = 'anon' then
-        asked_user := null;
-    elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
+    -- of a check. The usual callers come first, each with one comparison.
+    if caller not in ('authenticated', 'service_role') then
+        if caller = 'anon' then
+            asked_user := null;
+        elsif not montoit.is_trusted(caller) then
+            caller := 'authenticated';
+        end if;
+    end if;
+    if caller = 'authenticated' then
         begin
             me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
         exception
@@ -1042,12 +1052,11 @@ $$;
 CREATE FUNCTION montoit.roles_of(target_user uuid) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
-    AS $_$
+    AS $$
 declare
     roles text[];
     claims jsonb := case when current_setting('request.jwt.claims', true) <> '' then montoit.jwt_claims() end;
     tables name[];
-    held text[];
 begin
     -- One query: each costs a check a tenth of its time. A plain table of the user as whom a check runs is the usual case; of others
     -- is_trusted_table decides.
@@ -1065,18 +1074,17 @@ begin
     if target_user::text = lower(claims ->> 'sub') then
         roles := roles || (claims -> 'app_metadata' ->> 'role');
     end if;
+    -- A statement is planned when it is first reached: a table that is not there, or not trusted, is not looked at.
     if 'user_roles' = any (tables) then
-        execute 'select array(select role::text from public.user_roles where user_id = $1)' into held using target_user;
-        roles := roles || held;
+        roles := roles || array(select role::text from public.user_roles where user_id = target_user);
     end if;
     if 'user_role_assignments' = any (tables) then
-        execute 'select array(select role_type::text from public.user_role_assignments where user_id = $1 and is_active)'
-            into held using target_user;
-        roles := roles || held;
+        roles := roles
+            || array(select role_type::text from public.user_role_assignments where user_id = target_user and is_active);
     end if;
     return roles;
 end;
-$_$;
+$$;
 
 CREATE FUNCTION montoit.sees_everything() RETURNS boolean
     LANGUAGE plpgsql STABLE

@@ -10,8 +10,9 @@ import typer.main
 from typer.testing import CliRunner
 
 from montoit_db import cli
+from montoit_db.database import make_engine
 from montoit_db.deploy import preflight, queries, trust
-from tests.support.callers import CALLERS, ROWS_OF_TWO_USERS, USER, Caller, attempt, value
+from tests.support.callers import CALLERS, ROWS_OF_TWO_USERS, USER, Caller, ask, attempt, value
 from tests.support.commands import Alembic, on, run
 from tests.support.database import Database, pg_dump
 from tests.support.generations import make_generation_b
@@ -431,6 +432,28 @@ def test_a_flag_check_reads_no_roles_of_a_stranger(activated_platform: tuple[Dat
         for caller in ("anon", "user", "service"):
             assert value(superuser, CALLERS[caller], ASK) is False
         assert value(superuser, CALLERS["service"], ASK.replace(")", f", '{USER}')")) is False
+        assert superuser.rows("select role from public.caught") == []
+    finally:
+        superuser.execute(f"drop owned by {MALLORY} cascade; grant create, usage on schema public to {MALLORY}")
+
+
+@pytest.mark.parametrize("roles", ROLES)
+def test_a_session_that_read_roles_reads_none_of_a_stranger(
+    activated_platform: tuple[Database, Database], roles: str
+) -> None:
+    """It has the plan of its statement still."""
+    superuser, owner = activated_platform
+    owner.execute(
+        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
+        f" where key = 'debug_mode'; delete from feature_flag_overrides; {ROLES['a table']}"
+    )
+    try:
+        with make_engine(superuser.url).connect() as session:
+            for expected in (True, False):
+                assert ask(session.exec_driver_sql, CALLERS["user"], ASK).scalar_one() is expected
+                session.rollback()
+                if expected:
+                    superuser.execute(f"drop table user_roles; set role {MALLORY}; {TRAP}; {ROLES[roles]}")
         assert superuser.rows("select role from public.caught") == []
     finally:
         superuser.execute(f"drop owned by {MALLORY} cascade; grant create, usage on schema public to {MALLORY}")

@@ -1,9 +1,14 @@
 -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
 -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
--- of a check.
-if caller = 'anon' then
-    asked_user := null;
-elsif caller <> 'service_role' and (caller = 'authenticated' or not montoit.is_trusted(caller)) then
+-- of a check. The usual callers come first, each with one comparison.
+if caller not in ('authenticated', 'service_role') then
+    if caller = 'anon' then
+        asked_user := null;
+    elsif not montoit.is_trusted(caller) then
+        caller := 'authenticated';
+    end if;
+end if;
+if caller = 'authenticated' then
     begin
         me := (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid;
     exception

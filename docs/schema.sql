@@ -360,10 +360,11 @@ CREATE FUNCTION montoit.intouch_daily(log text, days integer) RETURNS TABLE(date
     AS $_$
 declare
     today timestamp := date_trunc('day', now() at time zone 'Africa/Abidjan');
-    successes text[] := case log
-        when 'payment_logs' then '{success}'
-        when 'sms_logs' then '{sent, delivered}'
-        when 'whatsapp_logs' then '{sent, delivered, read}'
+    -- Not `in (…)`: PostgreSQL takes such a list apart for each row anew.
+    is_success text := case log
+        when 'payment_logs' then 'status = ''success'''
+        when 'sms_logs' then 'status = ''sent'' or status = ''delivered'''
+        when 'whatsapp_logs' then 'status = ''sent'' or status = ''delivered'' or status = ''read'''
     end;
 begin
     return query execute format(
@@ -373,7 +374,7 @@ begin
         cross join lateral (
             select
                 count(*),
-                count(*) filter (where status = any ($3)),
+                count(*) filter (where %s),
                 count(*) filter (where status = 'failed'),
                 count(*) filter (where status = 'cancelled'),
                 %s
@@ -385,9 +386,10 @@ begin
         ) as log
         order by day desc
         $query$,
+        is_success,
         case log when 'payment_logs' then 'coalesce(sum(amount), 0)' else 'null::bigint' end,
         log
-    ) using today - (days - 1) * interval '1 day', today, successes;
+    ) using today - (days - 1) * interval '1 day', today;
 end;
 $_$;
 

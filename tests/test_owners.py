@@ -412,16 +412,18 @@ ROLES = {
         create policy spring on public.user_roles using (public.spring())""",
     "a table": f"create table public.user_roles as select '{USER}'::uuid as user_id, 'agence' as role",
 }
+FOR_AGENCIES = """
+update public.feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100
+where key = 'debug_mode';
+delete from public.feature_flag_overrides
+"""
 ASK = "select check_feature_flag('debug_mode')"
 
 
 @pytest.mark.parametrize("roles", ROLES)
 def test_a_flag_check_reads_no_roles_of_a_stranger(activated_platform: tuple[Database, Database], roles: str) -> None:
     superuser, owner = activated_platform
-    owner.execute(
-        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
-        " where key = 'debug_mode'; delete from feature_flag_overrides"
-    )
+    owner.execute(FOR_AGENCIES)
     superuser.execute(f"""
         set role {MALLORY};
         {TRAP}
@@ -443,10 +445,7 @@ def test_a_session_that_read_roles_reads_none_of_a_stranger(
 ) -> None:
     """It has the plan of its statement still."""
     superuser, owner = activated_platform
-    owner.execute(
-        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
-        f" where key = 'debug_mode'; delete from feature_flag_overrides; {ROLES['a table']}"
-    )
+    owner.execute(f"{FOR_AGENCIES}; {ROLES['a table']}")
     try:
         with make_engine(superuser.url).connect() as session:
             for expected in (True, False):
@@ -464,10 +463,7 @@ def test_a_flag_check_reads_roles_of_an_owner_whom_we_trust(
     activated_platform: tuple[Database, Database], owned_by: str
 ) -> None:
     superuser, owner = activated_platform
-    owner.execute(
-        "update feature_flags set is_enabled = true, allowed_roles = '{agence}', rollout_percentage = 100"
-        " where key = 'debug_mode'; delete from feature_flag_overrides"
-    )
+    owner.execute(FOR_AGENCIES)
     (owner if owned_by == "owner" else superuser).execute(f"{ROLES['a table']}; grant select on user_roles to {OWNER}")
     try:
         assert value(superuser, CALLERS["user"], ASK) is True

@@ -64,7 +64,7 @@ declare
 begin
     -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
     -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
-    -- of a check. The usual callers come first, each with one comparison.
+    -- of a check; and unusual callers alone are looked up, for the same reason.
     if caller not in ('authenticated', 'service_role') then
         if caller = 'anon' then
             asked_user := null;
@@ -126,7 +126,7 @@ declare
 begin
     -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
     -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
-    -- of a check. The usual callers come first, each with one comparison.
+    -- of a check; and unusual callers alone are looked up, for the same reason.
     if caller not in ('authenticated', 'service_role') then
         if caller = 'anon' then
             asked_user := null;
@@ -365,6 +365,7 @@ declare
         when 'payment_logs' then 'status = ''success'''
         when 'sms_logs' then 'status = ''sent'' or status = ''delivered'''
         when 'whatsapp_logs' then 'status = ''sent'' or status = ''delivered'' or status = ''read'''
+        else 'false'
     end;
 begin
     return query execute format(
@@ -1078,11 +1079,12 @@ begin
     end if;
     -- A statement is planned when it is first reached: a table that is not there, or not trusted, is not looked at.
     if 'user_roles' = any (tables) then
-        roles := roles || array(select role::text from public.user_roles where user_id = target_user);
+        roles := roles || array(select role::text from public.user_roles where user_id = roles_of.target_user);
     end if;
     if 'user_role_assignments' = any (tables) then
-        roles := roles
-            || array(select role_type::text from public.user_role_assignments where user_id = target_user and is_active);
+        roles := roles || array(
+            select role_type::text from public.user_role_assignments where user_id = roles_of.target_user and is_active
+        );
     end if;
     return roles;
 end;

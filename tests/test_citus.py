@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ select '+2250701020304', 'm', 's' || i, case when i % 10 = 0 then 'failed' else 
     now() - i * interval '10 minutes'
 from generate_series(1, 2000) as i;
 """
+SCRIPT = ROOT / "docs" / "scaling" / "citus.sql"
 VIEWS = ("intouch_payments_daily", "intouch_sms_daily", "intouch_whatsapp_daily", "intouch_costs")
 LOGS = ("payment_logs", "sms_logs", "whatsapp_logs")
 
@@ -46,6 +48,19 @@ def citus() -> Iterator[Database]:
         pytest.skip(f"no Citus: neither {VARIABLE} nor a Docker engine")
 
 
+def test_the_function_for_citus_answers_as_ours(schema_only: Database) -> None:
+    """Here without a Citus, so that it cannot be forgotten when ours changes."""
+    schema_only.execute(f"{ROWS}; update payment_logs set status = 'cancelled' where partner_transaction_id like '%40'")
+    question = " union all ".join(f"select * from montoit.intouch_daily('{log}', 9)" for log in LOGS)
+    figures = schema_only.rows(question)
+    (function,) = re.findall(
+        r"^create or replace function montoit\.intouch_daily.*?^\$\$;", SCRIPT.read_text(), re.MULTILINE | re.DOTALL
+    )
+    schema_only.execute(function)
+    assert schema_only.rows(question) == figures
+    assert all(sum(row[column] for row in figures) for column in (1, 2, 3, 4)), "every figure is there"
+
+
 def test_the_logs_are_distributed_and_the_views_answer_as_before(citus: Database) -> None:
     alembic = Alembic(citus)
     alembic.succeeds("upgrade", "head")
@@ -53,7 +68,7 @@ def test_the_logs_are_distributed_and_the_views_answer_as_before(citus: Database
     figures = [citus.rows(f"select * from {view}") for view in VIEWS]
     result = subprocess.run(
         [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction",
-         "--dbname", citus.address, "--file", ROOT / "docs" / "scaling" / "citus.sql"],
+         "--dbname", citus.address, "--file", SCRIPT],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

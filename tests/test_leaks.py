@@ -402,3 +402,5 @@ def test_the_search_finds_what_is_there(watched_server: Server, watched_database
     hits = {name for name, text in channels(watched_server, watched_database, "").items() if found_in(text)}
     assert hits == ({"server log", "pg_stat_statements"} if watched_server.loud else {"server log"})
     os.truncate(watched_server.log, 0)
+    if watched_server.loud:
+        watched_database.execute("select pg_stat_statements_reset()")

@@ -443,7 +443,7 @@ def test_a_flag_check_reads_no_roles_of_a_stranger(activated_platform: tuple[Dat
 def test_a_session_that_read_roles_reads_none_of_a_stranger(
     activated_platform: tuple[Database, Database], roles: str
 ) -> None:
-    """It has the plan of its statement still."""
+    """It still has the plan of its statement."""
     superuser, owner = activated_platform
     owner.execute(f"{FOR_AGENCIES}; {ROLES['a table']}")
     try:

@@ -49,7 +49,7 @@ def plain(templates: Templates) -> Iterator[Database]:
 
 
 @pytest.fixture
-def supabase(templates: Templates) -> Iterator[tuple[Database, Database]]:
+def with_vault(templates: Templates) -> Iterator[tuple[Database, Database]]:
     """A database with the whole schema and a Vault, as its superuser and as its owner see it."""
     superuser, owner = create_platform(templates, "supabase after October 2026", make_schema)
     yield superuser, owner
@@ -61,8 +61,10 @@ def ids(database: Database) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("choice", [{}, VAULT])
-def test_values_go_to_the_vault_where_there_is_one(supabase: tuple[Database, Database], choice: dict[str, str]) -> None:
-    superuser, owner = supabase
+def test_values_go_to_the_vault_where_there_is_one(
+    with_vault: tuple[Database, Database], choice: dict[str, str]
+) -> None:
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **choice})
     assert places(superuser) == (0, 6, 6)
     assert values(superuser) == expected(PRODUCTION)
@@ -74,8 +76,8 @@ def test_values_go_to_the_vault_where_there_is_one(supabase: tuple[Database, Dat
     assert status["operational"] is True
 
 
-def test_the_table_may_be_chosen_all_the_same(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_the_table_may_be_chosen_all_the_same(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
     assert places(superuser) == (6, 0, 0)
     assert values(superuser) == expected(PRODUCTION)
@@ -89,9 +91,9 @@ def test_a_vault_that_is_not_there_is_refused_before_any_write(request: pytest.F
 
 
 def test_a_rollback_keeps_the_secrets_and_a_later_activation_updates_them(
-    supabase: tuple[Database, Database],
+    with_vault: tuple[Database, Database],
 ) -> None:
-    superuser, owner = supabase
+    superuser, owner = with_vault
     alembic = Alembic(owner)
     alembic.succeeds("upgrade", "head")
     before = ids(superuser)
@@ -104,8 +106,8 @@ def test_a_rollback_keeps_the_secrets_and_a_later_activation_updates_them(
     assert places(superuser) == (0, 6, 6)
 
 
-def test_each_environment_has_secrets_of_its_own(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_each_environment_has_secrets_of_its_own(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     alembic = Alembic(owner)
     alembic.succeeds("upgrade", "head", environment=SANDBOX)
     alembic.succeeds("downgrade", "-1")
@@ -114,9 +116,9 @@ def test_each_environment_has_secrets_of_its_own(supabase: tuple[Database, Datab
     assert values(superuser) == expected(RENEWED)
 
 
-def test_switching_stores_moves_every_value(supabase: tuple[Database, Database]) -> None:
+def test_switching_stores_moves_every_value(with_vault: tuple[Database, Database]) -> None:
     """Those of the inactive environment too: with the Vault no row carries a value."""
-    superuser, owner = supabase
+    superuser, owner = with_vault
     alembic = Alembic(owner)
     alembic.succeeds("upgrade", "head", environment={**SANDBOX, **TABLE})
     alembic.succeeds("downgrade", "-1")
@@ -138,9 +140,9 @@ SECRET_OF_THIS_NAME = f"select id, decrypted_secret, description from vault.decr
 
 
 def test_a_secret_that_the_operator_made_for_us_is_used_and_kept_up_to_date(
-    supabase: tuple[Database, Database],
+    with_vault: tuple[Database, Database],
 ) -> None:
-    superuser, owner = supabase
+    superuser, owner = with_vault
     superuser.execute(f"select vault.create_secret('other', '{NAME}', '{OUR_DESCRIPTION}')")
     made = superuser.value("select id from vault.secrets")
     Alembic(owner).succeeds("upgrade", "head")
@@ -149,10 +151,10 @@ def test_a_secret_that_the_operator_made_for_us_is_used_and_kept_up_to_date(
 
 
 def test_somebody_elses_secret_of_our_name_is_neither_overwritten_nor_deleted(
-    supabase: tuple[Database, Database],
+    with_vault: tuple[Database, Database],
 ) -> None:
     """Not by an activation, a rotation, a change of the store or `downgrade base`; with the value it is used."""
-    superuser, owner = supabase
+    superuser, owner = with_vault
     alembic = Alembic(owner)
     superuser.execute(f"select vault.create_secret('other', '{NAME}', 'of another application')")
     code, problems = run_check(owner)
@@ -238,8 +240,8 @@ def test_a_schema_of_this_name_is_no_vault(empty: Database, server: PostgresServ
         superuser.execute("drop owned by montoit_mallory cascade; drop role montoit_mallory")
 
 
-def test_a_secret_that_was_deleted_is_made_again(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_a_secret_that_was_deleted_is_made_again(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head")
     superuser.execute("delete from vault.secrets where name = 'intouch_production_password'")
     assert (values(superuser) or {}).keys() == NAMES - {"password"}
@@ -247,8 +249,8 @@ def test_a_secret_that_was_deleted_is_made_again(supabase: tuple[Database, Datab
     assert values(superuser) == expected(PRODUCTION)
 
 
-def test_losing_everything_takes_our_secrets_from_the_vault(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_losing_everything_takes_our_secrets_from_the_vault(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     superuser.execute("select vault.create_secret('theirs', 'theirs')")
     alembic = Alembic(owner)
     alembic.succeeds("upgrade", "head")
@@ -267,9 +269,9 @@ def flags(database: Database) -> object:
 
 @pytest.mark.parametrize("store", [TABLE, VAULT])
 def test_rotation_stores_new_values_and_leaves_services_on(
-    supabase: tuple[Database, Database], store: dict[str, str]
+    with_vault: tuple[Database, Database], store: dict[str, str]
 ) -> None:
-    superuser, owner = supabase
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **store})
     before = flags(superuser), ids(superuser)
     result = run("montoit-db", "rotate", environment={**on(owner, RENEWED), **store})
@@ -284,10 +286,10 @@ def test_rotation_stores_new_values_and_leaves_services_on(
 
 @pytest.mark.parametrize("store", [TABLE, VAULT])
 def test_an_unset_base_url_keeps_the_stored_one_of_the_environment(
-    supabase: tuple[Database, Database], store: dict[str, str]
+    with_vault: tuple[Database, Database], store: dict[str, str]
 ) -> None:
     """The agency stands in it: services that work would ask an address without one."""
-    superuser, owner = supabase
+    superuser, owner = with_vault
     agency = {"INTOUCH_BASE_URL": "https://apidist.gutouch.net/apidist/sec/AG01/"}
     alembic = Alembic(owner)
     alembic.succeeds("upgrade", "head", environment={**PRODUCTION, **store, **agency})
@@ -314,9 +316,9 @@ def test_an_unset_base_url_keeps_the_stored_one_of_the_environment(
     ]  # fmt: skip
 
 
-def test_no_value_outlives_its_storing(supabase: tuple[Database, Database]) -> None:
+def test_no_value_outlives_its_storing(with_vault: tuple[Database, Database]) -> None:
     """Not to triggers that run later, nor to whom a transaction pooler gives the same session next."""
-    _, owner = supabase
+    _, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head")
     setting = "select current_setting('montoit.password', true)"
     with make_engine(owner.url).connect() as connection:
@@ -359,8 +361,8 @@ def test_an_error_while_values_are_taken_is_said_without_them(plain: Database) -
     assert "canary" not in result.stderr
 
 
-def test_rotation_moves_the_values_where_the_store_changed(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_rotation_moves_the_values_where_the_store_changed(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
     run("montoit-db", "rotate", environment={**on(owner), **VAULT})
     assert places(superuser) == (0, 6, 6)
@@ -386,8 +388,8 @@ def test_rotation_with_a_bad_setting(plain: Database) -> None:
     assert (missing.returncode, "n'a pas de Vault" in missing.stderr) == (2, True)
 
 
-def test_a_rotation_that_does_not_stick_changes_nothing(supabase: tuple[Database, Database]) -> None:
-    superuser, owner = supabase
+def test_a_rotation_that_does_not_stick_changes_nothing(with_vault: tuple[Database, Database]) -> None:
+    superuser, owner = with_vault
     Alembic(owner).succeeds("upgrade", "head", environment={**PRODUCTION, **TABLE})
     superuser.execute(
         "create function meddle() returns trigger language plpgsql as $$begin new.key_value := 'x'; return new; end$$;"

@@ -31,7 +31,7 @@ alter table public.whatsapp_logs
 
 -- Citus does not send a query for each day to the workers: this one counts by day there, and adds up here.
 create or replace function montoit.intouch_daily(log text, days integer)
-returns table (date date, total bigint, succeeded bigint, failed bigint, amount bigint)
+returns table (date date, total bigint, succeeded bigint, failed bigint, cancelled bigint, amount bigint)
 language plpgsql
 stable
 set search_path = ''
@@ -48,16 +48,18 @@ begin
         $query$
         select
             day::date, coalesce(log.total, 0), coalesce(log.succeeded, 0), coalesce(log.failed, 0),
-            case when $5 then coalesce(log.amount, 0) end
+            coalesce(log.cancelled, 0), case when $5 then coalesce(log.amount, 0) end
         from generate_series($1, $2, interval '1 day') as day
         left join (
             select
                 (created_at at time zone 'Africa/Abidjan')::date as date, count(*) as total,
                 count(*) filter (where status = any ($3)) as succeeded,
                 count(*) filter (where status = 'failed') as failed,
+                count(*) filter (where status = 'cancelled') as cancelled,
                 %s as amount
             from public.%I
             where provider = 'intouch' and created_at >= $4 and created_at < $4 + ($2 - $1) + interval '1 day'
+              and created_at <= now()
             group by 1
         ) as log on log.date = day::date
         order by day desc

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.support.checkout import revision_module
-from tests.support.commands import run_alembic
+from tests.support.commands import Alembic
 from tests.support.database import Database
-from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +131,7 @@ def create_platform(
 
 def make_schema(owner: Database, revision: str = "schema@head") -> None:
     """Make everything but the activation."""
-    result = run_alembic(owner, ["upgrade", revision], PRODUCTION)
-    assert result.code == 0, result.err
+    Alembic(owner).succeeds("upgrade", revision)
 
 
 def activate(owner: Database) -> None:

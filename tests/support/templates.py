@@ -7,9 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from montoit_db.database import make_engine
-from tests.support.commands import run_alembic
+from tests.support.commands import Alembic
 from tests.support.database import Database
-from tests.support.settings import PRODUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,22 +30,21 @@ class Templates:
 
         def make(database: Database) -> None:
             if revision != "empty":
-                result = run_alembic(database, ["upgrade", revision], PRODUCTION)
-                assert result.code == 0, result.err
+                Alembic(database).succeeds("upgrade", revision)
 
         return self.copy(revision, make)
 
-    def copy(self, name: object, make: Callable[[Database], None], options: str = "") -> Database:
-        """Return a new database that is as `make` made the first one of this `name`."""
-        if name not in self._made:
+    def copy(self, key: object, make: Callable[[Database], None], options: str = "") -> Database:
+        """Return a new database that is as `make` made the first one of this key."""
+        if key not in self._made:
             database = self.create("template0", options)
             try:
                 make(database)
             except BaseException:  # a skipped test, too
                 self.drop(database.name)
                 raise
-            self._made[name] = database.name
-        return self.create(self._made[name], options)
+            self._made[key] = database.name
+        return self.create(self._made[key], options)
 
     def create(self, template: str, options: str = "") -> Database:
         name = f"montoit_test_{os.getpid()}_{next(self._numbers)}"

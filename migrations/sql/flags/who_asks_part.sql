@@ -1,6 +1,6 @@
 -- Who may ask for whom: decided here, since the function sees every flag and override. A role that nobody knows asks as a
 -- signed-in user does. `me` repeats the expression of montoit.current_user_id(): calling it would take a tenth of the time
--- of a check. The usual callers come first, each with one comparison.
+-- of a check; and unusual callers alone are looked up, for the same reason.
 if caller not in ('authenticated', 'service_role') then
     if caller = 'anon' then
         asked_user := null;

@@ -29,11 +29,12 @@ begin
     end if;
     -- A statement is planned when it is first reached: a table that is not there, or not trusted, is not looked at.
     if 'user_roles' = any (tables) then
-        roles := roles || array(select role::text from public.user_roles where user_id = target_user);
+        roles := roles || array(select role::text from public.user_roles where user_id = roles_of.target_user);
     end if;
     if 'user_role_assignments' = any (tables) then
-        roles := roles
-            || array(select role_type::text from public.user_role_assignments where user_id = target_user and is_active);
+        roles := roles || array(
+            select role_type::text from public.user_role_assignments where user_id = roles_of.target_user and is_active
+        );
     end if;
     return roles;
 end;

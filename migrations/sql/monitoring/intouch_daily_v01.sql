@@ -15,6 +15,7 @@ declare
         when 'payment_logs' then 'status = ''success'''
         when 'sms_logs' then 'status = ''sent'' or status = ''delivered'''
         when 'whatsapp_logs' then 'status = ''sent'' or status = ''delivered'' or status = ''read'''
+        else 'false'
     end;
 begin
     return query execute format(

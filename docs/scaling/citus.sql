@@ -9,6 +9,7 @@
 --   partner_transaction_id, which InTouch's callback names; it stays unique.
 -- - `service_role` may log in: a coordinator opens its connections to the workers as the role that asks. Let no network but the
 --   coordinator's reach the workers with it (pg_hba.conf).
+-- - `montoit-db purge`, which locks rows, and Citus locks none across shards: `delete from … where created_at < …` by hand.
 -- - `alembic downgrade` below the logs' revision: call undistribute_table for each log first.
 -- Supabase has no Citus, so this is for a PostgreSQL of your own. Afterwards the rows from before still lie on the coordinator, unseen:
 -- select truncate_local_data_after_distributing_table('public.payment_logs'), and so on, frees the room.

@@ -159,7 +159,7 @@ def silence(connection: Connection) -> list[str]:
     """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else nothing."""
     if not _answered(connection, _IS_THERE):
         return []
-    if _answered(connection, "select exists (select from public.payment_logs)") is not False:
+    if _answered(connection, "select exists (select 1 from public.payment_logs)") is not False:
         return []
     state = _attempt(connection, read)
     if state is None or not state.active_services:

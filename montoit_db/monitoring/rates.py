@@ -40,12 +40,15 @@ def failure_rates(connection: Connection) -> dict[str | None, FailureRate]:
     """
     # With row_security off, a role that may not see every row gets an error instead of fewer rows.
     connection.exec_driver_sql("set local row_security = off")
-    return {row[0]: FailureRate.of(row[1], row[2]) for row in connection.exec_driver_sql(_RATES)}
+    rates = {row[0]: FailureRate.of(row[1], row[2]) for row in connection.exec_driver_sql(_RATES)}
+    # Added up here: Citus has no rollup.
+    every = FailureRate.of(sum(rate.total for rate in rates.values()), sum(rate.failed for rate in rates.values()))
+    return {None: every, **rates}
 
 
 _RATES = """
 select payment_method, count(*), count(*) filter (where status = 'failed')
 from public.payment_logs
 where provider = 'intouch' and created_at between now() - interval '24 hours' and now()
-group by rollup (payment_method)
+group by payment_method
 """

@@ -1,15 +1,17 @@
 """What a flag check costs, compared with the platform's own.
 
-    python -m benchmarks.checks [--runs 15] [--seconds 4] [--binaries /usr/lib/postgresql/15/bin] [--against CHECKOUT]
+    python -m benchmarks.checks [--runs 15] [--seconds 4] [--clients 4] [--binaries /usr/lib/postgresql/15/bin]
+                                [--against CHECKOUT]
 
-pgbench asks with prepared statements and four clients; all 39 flags are on, at 50 %. The yardstick is the platform's
-plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user passes) and
-wrong (the hash is signed, so that 50 % are 75 %). Both statements run in the same run: each transaction draws one of
-them at random. Printed are the median of the runs' ratios of latencies, the range of the middle half of the ratios, and
-the median latencies. Callers are the service (`service_role`), and a user signed in with a JWT, who asks for himself.
+pgbench asks with prepared statements; all 39 flags are on, at 50 %, and one is for a role. The yardstick is the
+platform's plpgsql check, rebuilt from what is known of it: unsafe (security definer without a search path, a NULL user
+passes) and wrong (the hash is signed, so that 50 % are 75 %). Both statements run in the same run: each transaction
+draws one of them at random. Printed are the median of the runs' ratios of latencies, the range of the middle half of
+the ratios, and the median latencies. Callers are the service (`service_role`), and a user signed in with a JWT, who
+asks for himself. More clients than cores wait for each other, which brings a long and a short check nearer together.
 
 With `--against` the yardstick is the same statement on a database of another checkout of this project: two pgbench
-processes with two clients each run at the same time, so that other work of the machine slows both alike.
+processes share the clients and run at the same time, so that other work of the machine slows both alike.
 """
 
 from __future__ import annotations
@@ -140,11 +142,11 @@ class Bench:
         return [1000 * latency for latency in milliseconds]
 
 
-def measure(case: Case, runs: int, benches: Sequence[Bench]) -> str:
+def measure(case: Case, runs: int, clients: int, benches: Sequence[Bench]) -> str:
     """Run one case and return its line of the table; a second bench is the other checkout's database."""
-    clients = 4 // len(benches)
+    share = max(1, clients // len(benches))
     with ThreadPoolExecutor() as threads:
-        pairs = [tuple(chain(*threads.map(lambda bench: bench.latencies(case, clients), benches))) for _ in range(runs)]
+        pairs = [tuple(chain(*threads.map(lambda bench: bench.latencies(case, share), benches))) for _ in range(runs)]
     measured, yardstick = zip(*pairs, strict=True)
     ratios = sorted(one / other for one, other in zip(measured, yardstick, strict=True))
     low, high = ratios[runs // 4], ratios[-1 - runs // 4]
@@ -159,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--binaries", type=Path)
     parser.add_argument("--against", type=Path, metavar="CHECKOUT")
     arguments = parser.parse_args()
@@ -166,7 +169,7 @@ def main() -> None:
         directory = Path(name)
         directory.chmod(0o755)
         with embedded.server(directory / "server", binaries=arguments.binaries) as server:
-            print(facts(server), f"{arguments.runs} runs of {arguments.seconds} s\n")
+            print(facts(server), f"{arguments.clients} clients, {arguments.runs} runs of {arguments.seconds} s\n")
             print(f"{'':<44} ratio  middle half     µs     µs")
             benches: list[Bench] = []
             for database, checkout in (("checks", ROOT), ("before", arguments.against)):
@@ -176,7 +179,7 @@ def main() -> None:
                     scripts.mkdir()
                     benches.append(Bench(server, database, scripts, arguments.seconds))
             for case in BEFORE if arguments.against else CASES:
-                print(measure(case, arguments.runs, benches), flush=True)
+                print(measure(case, arguments.runs, arguments.clients, benches), flush=True)
 
 
 def prepare(url: URL, checkout: Path) -> None:

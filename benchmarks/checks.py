@@ -123,10 +123,11 @@ class Bench:
     """pgbench on one database."""
 
     def __init__(self, server: embedded.Server, database: str, directory: Path, duration: int) -> None:
-        """Take the database, a directory for its scripts, and the seconds of a run."""
+        """Take the database, where to make a directory for its scripts, and the seconds of a run."""
         self._server = server
         self._database = database
-        self._directory = directory
+        self._directory = directory / database
+        self._directory.mkdir()
         self._duration = duration
 
     def latencies(self, case: Case, clients: int) -> list[float]:
@@ -175,9 +176,7 @@ def main() -> None:
             for database, checkout in (("checks", ROOT), ("before", arguments.against)):
                 if checkout is not None:
                     prepare(Databases(server).clone("template1", database), checkout.resolve())
-                    scripts = directory / database
-                    scripts.mkdir()
-                    benches.append(Bench(server, database, scripts, arguments.seconds))
+                    benches.append(Bench(server, database, directory, arguments.seconds))
             for case in BEFORE if arguments.against else CASES:
                 print(measure(case, arguments.runs, arguments.clients, benches), flush=True)
 

@@ -129,6 +129,7 @@ order by relname
 _PAYMENTS = ("mobile_money_transactions", "payments")
 # With row_security off, a role that may not see every row gets an error, and not a log that looks empty.
 _IS_THERE = "select set_config('row_security', 'off', true) = 'off' and to_regclass('public.payment_logs') is not null"
+_HAS_PAYMENTS = "select exists (select 1 from public.payment_logs)"  # Citus refuses an empty list
 _HOLDS_ROWS = "select exists (select from only public.{})"
 _KEYS = "array['login_api', 'password_api']"
 _HELD = f"jsonb_typeof(intouch_request) = 'object' and intouch_request ?| {_KEYS}"
@@ -159,7 +160,7 @@ def silence(connection: Connection) -> list[str]:
     """Return a warning if InTouch is on and payments are made, and none of them is in `payment_logs`; else nothing."""
     if not _answered(connection, _IS_THERE):
         return []
-    if _answered(connection, "select exists (select 1 from public.payment_logs)") is not False:
+    if _answered(connection, _HAS_PAYMENTS) is not False:
         return []
     state = _attempt(connection, read)
     if state is None or not state.active_services:

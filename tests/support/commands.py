@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from montoit_db.cli import app
 from tests.support.checkout import BIN, ROOT
-from tests.support.database import Database, row_versions
+from tests.support.database import Database, commits_nothing
 from tests.support.forks import MAIN, run_fork
 from tests.support.settings import PRODUCTION, SECRETS
 
@@ -70,11 +70,10 @@ class Alembic:
 
     def refuses(self, *arguments: str, environment: Mapping[str, str] = PRODUCTION) -> str:
         """Return the message of a command that fails and commits nothing, not a row."""
-        before = row_versions(self._database)
-        result = self(*arguments, environment=environment)
+        with commits_nothing(self._database):
+            result = self(*arguments, environment=environment)
         assert result.code == 1
         assert "Traceback" not in result.err
-        assert row_versions(self._database) == before
         return result.err
 
 

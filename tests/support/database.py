@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from montoit_db.database import make_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import URL, Engine
 
@@ -66,11 +67,18 @@ def row_versions(database: Database) -> dict[str, Any]:
         sqlalchemy.exc.ProgrammingError: this role may not see every row.
 
     """
+    query = database.value(_EVERY_ROW)
     with _engine(database.url).connect() as connection:
         connection.exec_driver_sql("set local row_security = off")
-        query = connection.exec_driver_sql(_EVERY_ROW, execution_options={"no_parameters": True}).scalar_one()
-        rows = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
-        return {row[0]: row[1] for row in rows}
+        return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
+
+
+@contextmanager
+def commits_nothing(database: Database) -> Iterator[None]:
+    """Fail if a row was written meanwhile."""
+    before = row_versions(database)
+    yield
+    assert row_versions(database) == before
 
 
 _EVERY_ROW = """

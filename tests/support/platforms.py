@@ -129,11 +129,11 @@ def create_platform(
     return superuser, as_owner(superuser)
 
 
-def make_schema(owner: Database, revision: str = "schema@head") -> None:
+def make_schema(owner: Database) -> None:
     """Make everything but the activation."""
-    Alembic(owner).succeeds("upgrade", revision)
+    Alembic(owner).succeeds("upgrade", "schema@head")
 
 
 def activate(owner: Database) -> None:
     """Make everything, with InTouch on in production."""
-    make_schema(owner, "head")
+    Alembic(owner).succeeds("upgrade", "head")

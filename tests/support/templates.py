@@ -1,4 +1,4 @@
-"""Databases at a revision: made once, cloned for each test."""
+"""Databases that are made once, and cloned for each test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Templates:
-    """Databases at a revision, made once and cloned for each test."""
+    """Databases that are made once, and cloned for each test."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = Database(server.url)
